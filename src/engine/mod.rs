@@ -1,0 +1,9 @@
+//! The pure state machine: what events mean.
+
+mod question;
+mod totals;
+
+pub use question::{
+    ActivityRow, ChannelFilter, ChannelRow, Cumulative, LongestWaiting, Realtime, StatusCounts, WorkspaceRow,
+};
+pub use totals::{Figure, Sample, Split, Totals, Waits};

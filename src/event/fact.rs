@@ -1,0 +1,74 @@
+//! One event, as statistics.md's table of fields has it.
+
+use super::{
+    AccountSid, ActivitySid, ChannelSid, EventKind, EventSid, Millis, QueueSid, ReservationSid, TaskSid, TaskStatus,
+    WorkerSid, WorkflowSid, WorkspaceSid,
+};
+
+/// One fact about one workspace.
+///
+/// Invariants, kept by the decoder of each wire format and by the decoder of the log:
+/// - `task.date_created`, `.status` and `.channel_name` are `Some` unless the kind is one of the two deletions;
+/// - a group is `Some` only if the kind carries it ([`EventKind::carried`]) and the sender stated its id;
+/// - no string is empty: an empty string on the wire is an absent field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub sid: EventSid,
+    pub kind: EventKind,
+    /// When it happened.
+    pub at: Millis,
+    pub account: AccountSid,
+    pub workspace: WorkspaceSid,
+    pub task: Option<Task>,
+    pub reservation: Option<Reservation>,
+    pub worker: Option<Worker>,
+    pub activity: Option<Activity>,
+}
+
+/// The task that an event is about, as it was just after the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    pub sid: TaskSid,
+    /// Absent only on the two deletions.
+    pub date_created: Option<Millis>,
+    pub status: Option<TaskStatus>,
+    pub priority: i32,
+    pub channel_name: Option<Box<str>>,
+    pub channel_sid: Option<ChannelSid>,
+    /// Grows with each change of the task; 0 where the sender has none.
+    pub version: i64,
+    pub queue_sid: Option<QueueSid>,
+    pub queue_name: Option<Box<str>>,
+    pub queue_entered: Option<Millis>,
+    pub workflow_sid: Option<WorkflowSid>,
+    pub workflow_name: Option<Box<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    pub sid: ReservationSid,
+    pub version: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worker {
+    pub sid: WorkerSid,
+    pub name: Option<Box<str>>,
+    pub activity_sid: Option<ActivitySid>,
+    pub activity_name: Option<Box<str>>,
+    pub version: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activity {
+    pub sid: ActivitySid,
+    pub name: Option<Box<str>>,
+    pub available: Option<bool>,
+}
+
+impl Event {
+    /// The whole second that, with the workspace and the sid, is the event's identity.
+    pub fn second(&self) -> super::Second {
+        self.at.second()
+    }
+}

@@ -1,0 +1,3 @@
+//! tasktally: exact statistics of a task router, durable and pushed.
+pub mod engine;
+pub mod event;
