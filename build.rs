@@ -1,1 +1,83 @@
-fn main() {}
+//! Compiles the contract in `proto/` into message types, clients, server traits and the descriptor set that reflection
+//! serves. Nothing need be installed: protox is a protobuf compiler in Rust.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+use prost_build::{Config, Method, Service, ServiceGenerator};
+use tonic_build::{CodeGenBuilder, manual};
+
+const FILES: [&str; 4] = [
+    "tasktally/v1/event.proto",
+    "tasktally/v1/statistics.proto",
+    "tasktally/v1/ingest_service.proto",
+    "tasktally/v1/statistics_service.proto",
+];
+
+/// Methods whose server side answers with messages encoded ahead, so that one encoding serves many callers.
+const ANSWERED_ENCODED: [&str; 1] = ["WatchRealtime"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=proto");
+
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("tasktally.v1.descriptors"), compiler.encode_file_descriptor_set())?;
+
+    Config::new()
+        // Maps in key order: equal answers are equal bytes.
+        .btree_map(["."])
+        .service_generator(Box::new(Stubs))
+        .compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}
+
+/// Writes a client and a server trait for each service. Both come from the proto alone; only the codecs and the answer
+/// types of the server side are ours.
+struct Stubs;
+
+impl ServiceGenerator for Stubs {
+    fn generate(&mut self, service: Service, code: &mut String) {
+        let builder = CodeGenBuilder::new();
+        code.push_str(&builder.generate_client(&stub(&service, client_method), "").to_string());
+        code.push_str(&builder.generate_server(&stub(&service, server_method), "").to_string());
+    }
+}
+
+fn stub(service: &Service, types: fn(&Method) -> (String, &'static str)) -> manual::Service {
+    let builder = manual::Service::builder().name(&service.name).package(&service.package);
+    let builder = service.comments.leading.iter().fold(builder, |builder, line| builder.comment(line));
+    service.methods.iter().fold(builder, |builder, method| builder.method(stub_method(method, types(method)))).build()
+}
+
+fn stub_method(method: &Method, (output, codec): (String, &str)) -> manual::Method {
+    let mut builder = manual::Method::builder()
+        .name(&method.name)
+        .route_name(&method.proto_name)
+        .input_type(format!("super::{}", method.input_type))
+        .output_type(output)
+        .codec_path(codec);
+    if method.client_streaming {
+        builder = builder.client_streaming();
+    }
+    if method.server_streaming {
+        builder = builder.server_streaming();
+    }
+    method.comments.leading.iter().fold(builder, |builder, line| builder.comment(line)).build()
+}
+
+/// Output type and codec of a method in the client.
+fn client_method(method: &Method) -> (String, &'static str) {
+    (format!("super::{}", method.output_type), "tonic_prost::ProstCodec")
+}
+
+/// Output type and codec of a method in the server.
+fn server_method(method: &Method) -> (String, &'static str) {
+    if ANSWERED_ENCODED.contains(&method.proto_name.as_str()) {
+        ("crate::api::codec::Encoded".to_owned(), "crate::api::codec::EncodedCodec")
+    } else {
+        (format!("super::{}", method.output_type), "crate::api::codec::MessageCodec")
+    }
+}

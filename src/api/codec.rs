@@ -1,0 +1,115 @@
+//! How the server side reads and writes messages: as tonic's own codec, but that a body that is not the message is the
+//! caller's mistake, and that an answer may have been encoded ahead.
+
+use std::marker::PhantomData;
+
+use bytes::{BufMut, Bytes};
+use prost::Message;
+use tonic::Status;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+/// A message that was encoded ahead, so that one encoding serves many callers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded(Bytes);
+
+impl Encoded {
+    pub fn new(message: &impl Message) -> Encoded {
+        Encoded(message.encode_to_vec().into())
+    }
+
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+/// Writes `Answer`s, reads `Question`s.
+#[derive(Debug)]
+pub struct MessageCodec<Answer, Question>(PhantomData<(Answer, Question)>);
+
+/// Writes answers encoded ahead, reads `Question`s.
+#[derive(Debug)]
+pub struct EncodedCodec<Question>(PhantomData<Question>);
+
+#[derive(Debug)]
+pub struct QuestionDecoder<Question>(PhantomData<Question>);
+
+#[derive(Debug)]
+pub struct AnswerEncoder<Answer>(PhantomData<Answer>);
+
+#[derive(Debug)]
+pub struct EncodedEncoder;
+
+impl<Answer, Question> Default for MessageCodec<Answer, Question> {
+    fn default() -> Self {
+        MessageCodec(PhantomData)
+    }
+}
+
+impl<Question> Default for EncodedCodec<Question> {
+    fn default() -> Self {
+        EncodedCodec(PhantomData)
+    }
+}
+
+impl<Answer, Question> Codec for MessageCodec<Answer, Question>
+where
+    Answer: Message + 'static,
+    Question: Message + Default + 'static,
+{
+    type Encode = Answer;
+    type Decode = Question;
+    type Encoder = AnswerEncoder<Answer>;
+    type Decoder = QuestionDecoder<Question>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        AnswerEncoder(PhantomData)
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        QuestionDecoder(PhantomData)
+    }
+}
+
+impl<Question: Message + Default + 'static> Codec for EncodedCodec<Question> {
+    type Encode = Encoded;
+    type Decode = Question;
+    type Encoder = EncodedEncoder;
+    type Decoder = QuestionDecoder<Question>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        EncodedEncoder
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        QuestionDecoder(PhantomData)
+    }
+}
+
+impl<Question: Message + Default> Decoder for QuestionDecoder<Question> {
+    type Item = Question;
+    type Error = Status;
+
+    fn decode(&mut self, body: &mut DecodeBuf<'_>) -> Result<Option<Question>, Status> {
+        Question::decode(body).map(Some).map_err(|error| Status::invalid_argument(error.to_string()))
+    }
+}
+
+impl<Answer: Message> Encoder for AnswerEncoder<Answer> {
+    type Item = Answer;
+    type Error = Status;
+
+    fn encode(&mut self, answer: Answer, body: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        // The one way to fail is a buffer that cannot grow, which this one can.
+        answer.encode(body).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+impl Encoder for EncodedEncoder {
+    type Item = Encoded;
+    type Error = Status;
+
+    fn encode(&mut self, Encoded(bytes): Encoded, body: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        body.put(bytes);
+        Ok(())
+    }
+}

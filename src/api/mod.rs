@@ -1,0 +1,4 @@
+//! The wire: the only room that knows tonic and prost.
+
+pub mod codec;
+pub mod proto;
