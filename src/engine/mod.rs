@@ -1,9 +1,13 @@
 //! The pure state machine: what events mean.
 
+mod history;
 mod question;
 mod totals;
+mod varint;
 
+pub use history::History;
 pub use question::{
     ActivityRow, ChannelFilter, ChannelRow, Cumulative, LongestWaiting, Realtime, StatusCounts, WorkspaceRow,
 };
 pub use totals::{Figure, Sample, Split, Totals, Waits};
+pub use varint::Damaged;
