@@ -1,10 +1,12 @@
 //! The pure state machine: what events mean.
 
+mod duplicates;
 mod history;
 mod question;
 mod totals;
 mod varint;
 
+pub use duplicates::{Duplicates, Fingerprint};
 pub use history::History;
 pub use question::{
     ActivityRow, ChannelFilter, ChannelRow, Cumulative, LongestWaiting, Realtime, StatusCounts, WorkspaceRow,
