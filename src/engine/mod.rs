@@ -2,8 +2,10 @@
 
 mod question;
 mod totals;
+mod window;
 
 pub use question::{
     ActivityRow, ChannelFilter, ChannelRow, Cumulative, LongestWaiting, Realtime, StatusCounts, WorkspaceRow,
 };
 pub use totals::{Figure, Sample, Split, Totals, Waits};
+pub use window::{Window, WindowError};
