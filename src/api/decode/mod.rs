@@ -7,6 +7,8 @@
 mod event;
 mod page;
 mod question;
+#[cfg(test)]
+mod tests;
 
 pub use event::{Batch, Refused, batch, event};
 pub use page::{PageRequest, channel_page, channel_token, workspace_page, workspace_token};
