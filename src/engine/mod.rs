@@ -5,6 +5,7 @@ mod history;
 mod question;
 mod totals;
 mod varint;
+mod window;
 
 pub use duplicates::{Duplicates, Fingerprint};
 pub use history::History;
@@ -13,3 +14,4 @@ pub use question::{
 };
 pub use totals::{Figure, Sample, Split, Totals, Waits};
 pub use varint::Damaged;
+pub use window::{Window, WindowError};
