@@ -41,15 +41,24 @@ struct Turn {
     under_way: Option<Group>,
     /// Questions that wait for a position.
     waiting: Vec<(u64, tokio::sync::oneshot::Sender<()>)>,
+    refreshed_at: Instant,
     refresh_at: Instant,
     tidy_at: Instant,
+}
+
+impl Turn {
+    /// What was just published may become untrue earlier than what was known before.
+    fn look_soon(&mut self) {
+        self.refresh_at = self.refresh_at.min(self.refreshed_at + REFRESH_AT_MOST_EVERY);
+    }
 }
 
 impl Owner {
     /// Runs until every handle of the pipeline is gone. A group under way is settled before.
     pub fn run(mut self, clock: impl Fn() -> Millis) {
         let start = Instant::now();
-        let mut turn = Turn { under_way: None, waiting: Vec::new(), refresh_at: start, tidy_at: start };
+        let mut turn =
+            Turn { under_way: None, waiting: Vec::new(), refreshed_at: start, refresh_at: start, tidy_at: start };
         let closed = never();
         loop {
             // While a group is being synced the next one gathers in the queue.
@@ -57,13 +66,19 @@ impl Owner {
             let due = turn.refresh_at.min(turn.tidy_at).saturating_duration_since(Instant::now());
             select_biased! {
                 recv(self.inbox.verdicts) -> verdict => match verdict {
-                    Ok(verdict) => self.settle(&mut turn, verdict, clock()),
+                    Ok(verdict) => {
+                        self.settle(&mut turn, verdict, clock());
+                        turn.look_soon();
+                    }
                     // The journal's thread is gone; nothing more can be made durable.
                     Err(_) => return,
                 },
                 recv(self.inbox.questions) -> question => match question {
                     Ok(Question::Passed(position, reply)) => turn.waiting.push((position, reply)),
-                    Ok(question) => self.partition.answer(question),
+                    Ok(question) => {
+                        self.partition.answer(question);
+                        turn.look_soon();
+                    }
                     Err(_) => return,
                 },
                 recv(calls) -> call => match call {
@@ -126,6 +141,7 @@ impl Owner {
                 Some(until) => Duration::from_millis(until.since(now) as u64).min(TIDY_EVERY),
                 None => TIDY_EVERY,
             };
+            turn.refreshed_at = at;
             turn.refresh_at = at + wait.max(REFRESH_AT_MOST_EVERY);
         }
         if at >= turn.tidy_at {

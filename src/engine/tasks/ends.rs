@@ -14,6 +14,8 @@ use crate::event::{HOUR_MS, Millis, TaskSid};
 pub struct Ends {
     /// The end of the last life of a task, where nothing else of that life is needed.
     last: Table<TaskSid, Millis>,
+    /// No end in `last` is before this one.
+    oldest: Option<Millis>,
     /// The ends of the lives before the last one, ascending. Rare: a sid used again after the retention.
     earlier: Table<TaskSid, Vec<Millis>>,
 }
@@ -24,6 +26,7 @@ impl Ends {
     }
 
     pub fn insert(&mut self, task: TaskSid, end: Millis) {
+        self.oldest = Some(self.oldest.map_or(end, |oldest| oldest.min(end)));
         self.last.insert(task, end);
     }
 
@@ -74,9 +77,14 @@ impl Ends {
         ends
     }
 
+    /// Drops what no event can meet any more; only once that is worth a pass over everything.
     pub fn forget(&mut self, line: Millis, retention_ms: i64) {
         let before = line.minus(2 * retention_ms + HOUR_MS);
+        if self.oldest.is_none_or(|oldest| oldest >= before.minus(HOUR_MS)) && self.earlier.is_empty() {
+            return;
+        }
         self.last.retain(|_, end| *end >= before);
+        self.oldest = self.last.values().min().copied();
         self.earlier.retain(|_, ends| {
             ends.retain(|end| *end >= before);
             !ends.is_empty()
