@@ -133,6 +133,8 @@ pub enum Question {
     Channels(Caller, WorkspaceSid, Option<Box<str>>, usize, Reply<Vec<ChannelRow>>),
     /// Answered once the partition has passed this position.
     Passed(u64, oneshot::Sender<()>),
+    /// Settle what has been submitted, then end the thread.
+    Stop,
     /// A copy of everything, for a checkpoint.
     Freeze(oneshot::Sender<Frozen>),
 }

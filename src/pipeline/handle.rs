@@ -1,7 +1,7 @@
 //! The pipeline as the services see it: submit events, ask questions.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -19,12 +19,17 @@ use crate::event::{Event, WorkspaceSid};
 /// How long a caller should wait before it tries again when a queue is full: about what a full queue takes to drain.
 const RETRY_AFTER_MS: u64 = 200;
 
-/// A handle to all partitions; cheap to clone.
-#[derive(Clone)]
+/// A handle to all partitions; cheap to clone. Services may hold one before there is anything behind it: until the
+/// journal is replayed everything answers `Starting`.
+#[derive(Clone, Default)]
 pub struct Pipeline {
-    pub(super) partitions: Arc<[PartitionHandle]>,
-    pub(super) health: watch::Receiver<JournalHealth>,
-    pub(super) queue_events: usize,
+    pub(super) inner: Arc<OnceLock<Inner>>,
+}
+
+pub(super) struct Inner {
+    pub partitions: Box<[PartitionHandle]>,
+    pub health: watch::Receiver<JournalHealth>,
+    pub queue_events: usize,
 }
 
 pub(super) struct PartitionHandle {
@@ -53,16 +58,17 @@ impl Pipeline {
         patience: Patience,
     ) -> Result<Submitted, IngestError> {
         assert!(events.len() <= LARGEST_CALL, "a call of {} events, more than {LARGEST_CALL}", events.len());
-        match &*self.health.borrow() {
+        let inner = self.inner.get().ok_or(IngestError::Starting)?;
+        match &*inner.health.borrow() {
             JournalHealth::Writable => {}
             JournalHealth::Unwritable(cause) => return Err(unwritable(cause.clone())),
             JournalHealth::Lost(_) => return Err(IngestError::Stopping),
         }
         // All places first: a call is queued whole or not at all.
         let mut shares = Vec::new();
-        for (number, events) in self.share_out(events) {
-            let queue = &self.partitions[number].places;
-            let places = events.len().min(self.queue_events) as u32;
+        for (number, events) in inner.share_out(events) {
+            let queue = &inner.partitions[number].places;
+            let places = events.len().min(inner.queue_events) as u32;
             let places = match patience {
                 Patience::Refuse => queue.clone().try_acquire_many_owned(places).map_err(|_| overloaded()),
                 Patience::Wait => queue.clone().acquire_many_owned(places).await.map_err(|_| IngestError::Stopping),
@@ -73,31 +79,19 @@ impl Pipeline {
         for (number, events, places) in shares {
             let (reply, answer) = oneshot::channel();
             let call = Call { caller: *caller, events, reply, _places: places };
-            self.partitions[number].calls.send(call).map_err(|_| IngestError::Stopping)?;
+            inner.partitions[number].calls.send(call).map_err(|_| IngestError::Stopping)?;
             parts.push((number, answer));
         }
         Ok(Submitted { pipeline: self.clone(), parts })
     }
 
-    fn share_out(&self, events: Vec<(u32, Event)>) -> Vec<(usize, Vec<(u32, Event)>)> {
-        let Some((_, first)) = events.first() else { return Vec::new() };
-        let first = self.number_of(first.workspace);
-        if events.iter().all(|(_, event)| self.number_of(event.workspace) == first) {
-            return vec![(first, events)];
-        }
-        let mut shares: Vec<Vec<(u32, Event)>> = self.partitions.iter().map(|_| Vec::new()).collect();
-        for (index, event) in events {
-            shares[self.number_of(event.workspace)].push((index, event));
-        }
-        shares.into_iter().enumerate().filter(|(_, share)| !share.is_empty()).collect()
+    fn inner(&self) -> Result<&Inner, AskError> {
+        self.inner.get().ok_or(AskError::Starting)
     }
 
-    fn number_of(&self, workspace: WorkspaceSid) -> usize {
-        partition_of(workspace, self.partitions.len())
-    }
-
-    fn partition(&self, workspace: WorkspaceSid) -> &PartitionHandle {
-        &self.partitions[self.number_of(workspace)]
+    fn partition(&self, workspace: WorkspaceSid) -> Result<&PartitionHandle, AskError> {
+        let inner = self.inner()?;
+        Ok(&inner.partitions[inner.number_of(workspace)])
     }
 
     /// From the shelf where the answer stands there and is true of this moment, else from the owner.
@@ -107,7 +101,7 @@ impl Pipeline {
         workspace: WorkspaceSid,
         channel: &ChannelFilter,
     ) -> Result<Stamped<Arc<Realtime>>, AskError> {
-        let partition = self.partition(workspace);
+        let partition = self.partition(workspace)?;
         if let Some(topic) = partition.shelf.find(workspace, channel)
             && topic.is_current()
         {
@@ -126,7 +120,7 @@ impl Pipeline {
         workspace: WorkspaceSid,
         question: CumulativeQuestion,
     ) -> Result<Stamped<Cumulative>, AskError> {
-        self.partition(workspace).ask(|reply| Question::Cumulative(*caller, workspace, question, reply)).await
+        self.partition(workspace)?.ask(|reply| Question::Cumulative(*caller, workspace, question, reply)).await
     }
 
     /// Both from one state at one instant.
@@ -136,7 +130,7 @@ impl Pipeline {
         workspace: WorkspaceSid,
         question: CumulativeQuestion,
     ) -> Result<Stamped<(Arc<Realtime>, Cumulative)>, AskError> {
-        self.partition(workspace).ask(|reply| Question::Statistics(*caller, workspace, question, reply)).await
+        self.partition(workspace)?.ask(|reply| Question::Statistics(*caller, workspace, question, reply)).await
     }
 
     /// The workspaces that the caller may see, ascending by sid, from the first after `after`.
@@ -147,7 +141,7 @@ impl Pipeline {
         at_most: usize,
     ) -> Result<Vec<WorkspaceRow>, AskError> {
         let mut rows = Vec::new();
-        for partition in self.partitions.iter() {
+        for partition in self.inner()?.partitions.iter() {
             rows.extend(partition.ask(|reply| Question::Workspaces(*caller, after, at_most, reply)).await?);
         }
         rows.sort_unstable_by_key(|row| row.workspace);
@@ -164,7 +158,7 @@ impl Pipeline {
         at_most: usize,
     ) -> Result<Vec<ChannelRow>, AskError> {
         let after = after.map(Box::from);
-        self.partition(workspace).ask(|reply| Question::Channels(*caller, workspace, after, at_most, reply)).await
+        self.partition(workspace)?.ask(|reply| Question::Channels(*caller, workspace, after, at_most, reply)).await
     }
 
     /// The published answer of a workspace and channel filter, true of a moment after this call began.
@@ -174,18 +168,18 @@ impl Pipeline {
         workspace: WorkspaceSid,
         channel: &ChannelFilter,
     ) -> Result<Arc<Topic>, AskError> {
-        self.partition(workspace).ask(|reply| Question::Topic(*caller, workspace, channel.clone(), reply)).await
+        self.partition(workspace)?.ask(|reply| Question::Topic(*caller, workspace, channel.clone(), reply)).await
     }
 
-    /// Whether the journal can take events.
-    pub fn health(&self) -> watch::Receiver<JournalHealth> {
-        self.health.clone()
+    /// Whether the journal can take events; `None` before the start.
+    pub fn health(&self) -> Option<watch::Receiver<JournalHealth>> {
+        Some(self.inner.get()?.health.clone())
     }
 
     /// A copy of every partition, each as of its own position, for a checkpoint. Blocks.
     pub(super) fn freeze(&self) -> Option<Vec<Frozen>> {
         let mut frozen = Vec::new();
-        for partition in self.partitions.iter() {
+        for partition in self.inner.get()?.partitions.iter() {
             let (reply, answer) = oneshot::channel();
             partition.questions.send(Question::Freeze(reply)).ok()?;
             frozen.push(answer.blocking_recv().ok()?);
@@ -195,7 +189,27 @@ impl Pipeline {
 
     /// The position that every partition has passed.
     pub fn passed(&self) -> u64 {
-        self.partitions.iter().map(|partition| partition.passed.load(Ordering::Acquire)).min().unwrap_or(0)
+        let partitions = self.inner.get().map_or(&[][..], |inner| &inner.partitions);
+        partitions.iter().map(|partition| partition.passed.load(Ordering::Acquire)).min().unwrap_or(0)
+    }
+}
+
+impl Inner {
+    fn share_out(&self, events: Vec<(u32, Event)>) -> Vec<(usize, Vec<(u32, Event)>)> {
+        let Some((_, first)) = events.first() else { return Vec::new() };
+        let first = self.number_of(first.workspace);
+        if events.iter().all(|(_, event)| self.number_of(event.workspace) == first) {
+            return vec![(first, events)];
+        }
+        let mut shares: Vec<Vec<(u32, Event)>> = self.partitions.iter().map(|_| Vec::new()).collect();
+        for (index, event) in events {
+            shares[self.number_of(event.workspace)].push((index, event));
+        }
+        shares.into_iter().enumerate().filter(|(_, share)| !share.is_empty()).collect()
+    }
+
+    fn number_of(&self, workspace: WorkspaceSid) -> usize {
+        partition_of(workspace, self.partitions.len())
     }
 }
 
@@ -235,7 +249,7 @@ impl Submitted {
 
 impl Pipeline {
     async fn wait_until_passed(&self, number: usize, position: u64) -> Result<(), IngestError> {
-        let partition = &self.partitions[number];
+        let partition = &self.inner.get().ok_or(IngestError::Starting)?.partitions[number];
         if partition.passed.load(Ordering::Acquire) >= position {
             return Ok(());
         }

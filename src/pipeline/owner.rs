@@ -41,6 +41,7 @@ struct Turn {
     under_way: Option<Group>,
     /// Questions that wait for a position.
     waiting: Vec<(u64, tokio::sync::oneshot::Sender<()>)>,
+    stopping: bool,
     refreshed_at: Instant,
     refresh_at: Instant,
     tidy_at: Instant,
@@ -54,11 +55,17 @@ impl Turn {
 }
 
 impl Owner {
-    /// Runs until every handle of the pipeline is gone. A group under way is settled before.
+    /// Runs until it is told to stop, or every handle of the pipeline is gone.
     pub fn run(mut self, clock: impl Fn() -> Millis) {
         let start = Instant::now();
-        let mut turn =
-            Turn { under_way: None, waiting: Vec::new(), refreshed_at: start, refresh_at: start, tidy_at: start };
+        let mut turn = Turn {
+            under_way: None,
+            waiting: Vec::new(),
+            stopping: false,
+            refreshed_at: start,
+            refresh_at: start,
+            tidy_at: start,
+        };
         let closed = never();
         loop {
             // While a group is being synced the next one gathers in the queue.
@@ -75,6 +82,7 @@ impl Owner {
                 },
                 recv(self.inbox.questions) -> question => match question {
                     Ok(Question::Passed(position, reply)) => turn.waiting.push((position, reply)),
+                    Ok(Question::Stop) => turn.stopping = true,
                     Ok(question) => {
                         self.partition.answer(question);
                         turn.look_soon();
@@ -90,6 +98,9 @@ impl Owner {
             let passed = self.partition.passed();
             for (_, reply) in turn.waiting.extract_if(.., |(position, _)| *position <= passed) {
                 let _ = reply.send(());
+            }
+            if turn.stopping && turn.under_way.is_none() && self.inbox.calls.is_empty() {
+                return;
             }
             self.keep_time(&mut turn, clock());
         }

@@ -217,7 +217,8 @@ impl Partition {
                 let workspaces = self.workspaces.iter().map(|(sid, state)| (*sid, state.clone())).collect();
                 let _ = reply.send(Frozen { position: self.passed(), workspaces });
             }
-            Question::Passed(_, reply) => drop(reply.send(())),
+            // Both are the thread's own business (`owner.rs`).
+            Question::Passed(..) | Question::Stop => {}
         }
     }
 

@@ -9,8 +9,9 @@ use crossbeam_channel::{bounded, unbounded};
 use tokio::sync::{Semaphore, watch};
 
 use super::admission::GrowthLimits;
+use super::ask::Question;
 use super::clock::Clock;
-use super::handle::{PartitionHandle, Pipeline, partition_of};
+use super::handle::{Inner, PartitionHandle, Pipeline, partition_of};
 use super::keeper::Keeper;
 use super::owner::{Inbox, Owner};
 use super::partition::Partition;
@@ -45,19 +46,21 @@ pub struct Running {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Starts on a journal and the state that was recovered from it.
+/// Starts on a journal and the state that was recovered from it; `pipeline` answers from then on.
 pub fn start(
     settings: Settings,
     clock: Arc<dyn Clock>,
     journal: Journal,
     recovered: Recovered,
     dir: &Path,
+    pipeline: Pipeline,
 ) -> std::io::Result<Running> {
     let Recovered { workspaces, key, carried, replayed } = recovered;
     let end = journal.end();
     let store = JournalStore::new(journal, clock.clone());
     let (chores_in, chores) = bounded(1);
-    let (pipeline, threads) = start_threads(settings, clock, Box::new(store), end, key, workspaces, chores)?;
+    let (inner, threads) = start_threads(settings, clock, Box::new(store), end, key, workspaces, chores)?;
+    fill(&pipeline, inner);
     let keeper = Keeper {
         pipeline: pipeline.clone(),
         settings,
@@ -73,10 +76,11 @@ pub fn start(
 }
 
 /// Starts with nothing, and keeps nothing.
-pub fn start_ephemeral(settings: Settings, clock: Arc<dyn Clock>) -> std::io::Result<Running> {
+pub fn start_ephemeral(settings: Settings, clock: Arc<dyn Clock>, pipeline: Pipeline) -> std::io::Result<Running> {
     let store = Box::new(Ephemeral::default());
     let (_, chores) = bounded(1);
-    let (pipeline, threads) = start_threads(settings, clock, store, 0, rand::random(), Table::default(), chores)?;
+    let (inner, threads) = start_threads(settings, clock, store, 0, rand::random(), Table::default(), chores)?;
+    fill(&pipeline, inner);
     Ok(Running { pipeline, keeper: None, threads })
 }
 
@@ -88,7 +92,7 @@ fn start_threads(
     key: u64,
     workspaces: Table<WorkspaceSid, Workspace>,
     chores: crossbeam_channel::Receiver<super::store::Chore>,
-) -> std::io::Result<(Pipeline, Vec<JoinHandle<()>>)> {
+) -> std::io::Result<(Inner, Vec<JoinHandle<()>>)> {
     let count = Arc::new(AtomicUsize::new(workspaces.len()));
     let mut shares: Vec<Table<WorkspaceSid, Workspace>> = (0..settings.partitions).map(|_| Table::default()).collect();
     for (sid, state) in workspaces {
@@ -121,16 +125,23 @@ fn start_threads(
     }
     let writer = Writer { store, rows, verdicts, chores, health: health_in };
     threads.push(std::thread::Builder::new().name("journal".into()).spawn(move || writer.run())?);
-    let pipeline = Pipeline { partitions: handles.into(), health, queue_events: settings.queue_events };
-    Ok((pipeline, threads))
+    Ok((Inner { partitions: handles.into(), health, queue_events: settings.queue_events }, threads))
+}
+
+fn fill(pipeline: &Pipeline, inner: Inner) {
+    assert!(pipeline.inner.set(inner).is_ok(), "a pipeline was started twice");
 }
 
 impl Running {
-    /// Waits for the threads, which end once the last handle of the pipeline is gone: groups under way are settled,
-    /// and the journal is closed.
-    pub fn join(self) {
+    /// Settles what has been submitted, ends the threads and closes the journal. Handles that are left answer
+    /// `Stopping`. Blocks.
+    pub fn stop(self) {
         let Running { pipeline, keeper, threads } = self;
-        drop((pipeline, keeper));
+        for partition in pipeline.inner.get().map_or(&[][..], |inner| &inner.partitions) {
+            // One that is gone already needs not be told.
+            let _ = partition.questions.send(Question::Stop);
+        }
+        drop(keeper);
         for thread in threads {
             if let Err(panic) = thread.join() {
                 std::panic::resume_unwind(panic);
