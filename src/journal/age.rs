@@ -7,12 +7,19 @@ use super::{
     AppendError, Damage, Journal, ReadError,
     block::{self, Packer},
     error::Trouble,
-    tile::{Codec, Gap, Gone, HEADER_COLUMNS, Header},
+    tile::{Census, Codec, Gap, Gone, HEADER_COLUMNS, Header},
 };
 
-/// What one block packs at most, in bytes (unless one row has more) and in rows: some 10 ms of work.
-const BLOCK_BYTES: u64 = 1 << 20;
-const BLOCK_ROWS: usize = 1024;
+/// What one block packs at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlockSize {
+    /// Bytes of the bodies that go in, unless one row alone has more.
+    pub(super) bytes: u64,
+    pub(super) rows: usize,
+}
+
+/// Some 10 ms of work.
+pub(super) const BLOCK_SIZE: BlockSize = BlockSize { bytes: 1 << 20, rows: 1024 };
 
 /// How far the newest timestamps of a block's rows may lie apart. A block goes when its newest row may go, so this is
 /// how long the others outstay; late imports between live rows get blocks of their own.
@@ -73,7 +80,7 @@ impl Journal {
     /// synced on return: a power cut brings the sources back, whole.
     pub fn compress(&mut self, policy: Compression) -> Result<bool, AppendError> {
         self.refuse_if_lost()?;
-        let run = match old_run(&self.db, self.census.raw_from, policy, self.census.raw_bytes) {
+        let run = match old_run(&self.db, self.census, policy, self.settings.block) {
             Ok(run) if run.is_empty() => return Ok(false),
             Ok(run) => run,
             Err(trouble) => return Err(self.settle("find rows to compress", 0, trouble)),
@@ -110,10 +117,10 @@ fn old_headers(db: &Connection, before_ms: i64, upto: u64, at_most: usize) -> Re
 }
 
 /// The first rows not compressed yet, as many as one block takes; none if they are too new or too few.
-fn old_run(db: &Connection, from: u64, policy: Compression, raw_bytes: u64) -> Result<Vec<Header>, Trouble> {
+fn old_run(db: &Connection, census: Census, policy: Compression, size: BlockSize) -> Result<Vec<Header>, Trouble> {
     let sql = format!("SELECT {HEADER_COLUMNS} FROM headers WHERE first >= ?1 ORDER BY first");
     let mut found = db.prepare_cached(&sql)?;
-    let mut rows = found.query([from.cast_signed()])?;
+    let mut rows = found.query([census.raw_from.cast_signed()])?;
     let mut run: Vec<Header> = Vec::new();
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
@@ -122,7 +129,7 @@ fn old_run(db: &Connection, from: u64, policy: Compression, raw_bytes: u64) -> R
             if header.codec == Codec::Block {
                 continue;
             }
-            if header.newest_ms >= policy.older_than_ms && raw_bytes <= policy.tail_bytes {
+            if header.newest_ms >= policy.older_than_ms && census.raw_bytes <= policy.tail_bytes {
                 return Ok(run);
             }
             bytes = header.bytes;
@@ -132,8 +139,8 @@ fn old_run(db: &Connection, from: u64, policy: Compression, raw_bytes: u64) -> R
         let fits = header.codec == Codec::Raw
             && header.first == previous.last() + 1
             && header.newest_ms.abs_diff(run[0].newest_ms) <= BLOCK_SPREAD_MS
-            && run.len() < BLOCK_ROWS
-            && bytes + header.bytes <= BLOCK_BYTES;
+            && run.len() < size.rows
+            && bytes + header.bytes <= size.bytes;
         if !fits {
             return Ok(run);
         }
@@ -141,7 +148,7 @@ fn old_run(db: &Connection, from: u64, policy: Compression, raw_bytes: u64) -> R
         run.push(header);
     }
     // The log ends here: the block waits for more rows, so that slow days do not leave a block for each row.
-    if bytes < BLOCK_BYTES / 2 && run.len() < BLOCK_ROWS / 2 {
+    if bytes < size.bytes / 2 && run.len() < size.rows / 2 {
         run.clear();
     }
     Ok(run)

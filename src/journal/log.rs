@@ -18,7 +18,7 @@ pub struct Journal {
     pub(super) db: Connection,
     dir: PathBuf,
     pub(super) file: PathBuf,
-    settings: Settings,
+    pub(super) settings: Settings,
     /// As committed last.
     pub(super) tail: Tail,
     pub(super) census: Census,

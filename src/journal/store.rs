@@ -12,6 +12,7 @@
 
 use std::{
     fs::{self, File},
+    io::{self, Read},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -19,7 +20,9 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{
-    Cut, Damage, Damaged, OpenError, checkpoint,
+    Cut, Damage, Damaged, OpenError,
+    age::{BLOCK_SIZE, BlockSize},
+    checkpoint,
     error::Trouble,
     files,
     tile::{self, Tail},
@@ -69,11 +72,12 @@ pub(super) struct Settings {
     pub(super) sync: bool,
     /// [`super::Journal::tidy`] checkpoints the write-ahead log beyond this.
     pub(super) wal_bytes: u64,
+    pub(super) block: BlockSize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { page_bytes: 4096, sync: true, wal_bytes: 8 << 20 }
+        Self { page_bytes: 4096, sync: true, wal_bytes: 8 << 20, block: BLOCK_SIZE }
     }
 }
 
@@ -97,7 +101,9 @@ impl Store {
             create(dir, &file, settings)?;
         }
         let wal = dir.join(WAL_FILE);
-        let scan = Scan::of(&wal).map_err(|source| OpenError::Io { doing: "read", path: wal, source })?;
+        let page_bytes =
+            page_bytes(&file).map_err(|source| OpenError::Io { doing: "read", path: file.clone(), source })?;
+        let scan = Scan::of(&wal, page_bytes).map_err(|source| OpenError::Io { doing: "read", path: wal, source })?;
         let db = connect(&file).map_err(|e| Trouble::from(e).on_open("open", file.clone()))?;
         let checked =
             check(&db, &file).and_then(|()| inspect(&db, settings).map_err(|t| t.on_open("read", file.clone())));
@@ -120,6 +126,18 @@ fn refuse_remains(dir: &Path, file: &Path) -> Result<(), OpenError> {
         Some(beside) => Err(Damaged { file: file.to_path_buf(), damage: Damage::FileMissing { beside } }.into()),
         None => Ok(()),
     }
+}
+
+/// The page size that the main file states; any will do where it states none.
+fn page_bytes(file: &Path) -> io::Result<u64> {
+    let mut header = Vec::new();
+    File::open(file)?.take(18).read_to_end(&mut header)?;
+    Ok(match header.get(16..18) {
+        // 65,536 does not fit and is written so.
+        Some(&[0, 1]) => 65_536,
+        Some(&[high, low]) => u64::from(high) << 8 | u64::from(low),
+        _ => u64::from(Settings::default().page_bytes),
+    })
 }
 
 /// Writes an empty log under another name, then renames it: a file that exists is complete.

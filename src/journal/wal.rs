@@ -23,8 +23,9 @@ pub struct Cut {
     pub bytes: u64,
     /// Pages that it still had before the cut.
     pub accepted_pages: u64,
-    /// Ends of transactions among what was discarded. 0: only a write that was never acknowledged. More: the file
-    /// was damaged, or the machine lost power during the last write; acknowledged groups may be gone.
+    /// Whole transactions among what was discarded, as far as their marks can still be read. 0: a write that was
+    /// under way. 1: perhaps that too, if the machine lost power. More: the file was damaged, and acknowledged
+    /// groups are gone.
     pub commits: u64,
 }
 
@@ -33,8 +34,8 @@ impl fmt::Display for Cut {
         let Self { bytes, accepted_pages, commits } = self;
         write!(f, "{bytes} bytes of the write-ahead log were discarded after {accepted_pages} good pages: ")?;
         match commits {
-            0 => f.write_str("a write that was never acknowledged"),
-            1 => f.write_str("one whole write, acknowledged or just about to be"),
+            0 => f.write_str("no whole write, as after a kill or a power cut in the middle of one"),
+            1 => f.write_str("one whole write, damaged, or caught by a power cut before it was acknowledged"),
             more => write!(f, "{more} whole writes, so the file was damaged"),
         }
     }
@@ -52,32 +53,32 @@ struct Frame {
 /// What the file held before SQLite opened it.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
+    frame_bytes: u64,
     newest: Vec<Frame>,
 }
 
 impl Scan {
-    /// Reads the frames' headers. An absent or empty file has none.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
+    /// Reads the frames' headers. An absent or empty file has none. `page_bytes` is what the main file says, for
+    /// when this one's header is damaged.
+    pub(super) fn of(path: &Path, page_bytes: u64) -> io::Result<Self> {
         match File::open(path) {
-            Ok(file) => Self::read(&mut BufReader::with_capacity(1 << 16, file)),
+            Ok(file) => Self::read(&mut BufReader::with_capacity(1 << 16, file), page_bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error),
         }
     }
 
-    fn read(file: &mut impl Read) -> io::Result<Self> {
+    fn read(file: &mut impl Read, mut page_bytes: u64) -> io::Result<Self> {
         let mut header = [0; HEADER_BYTES];
         if fill(file, &mut header)? < HEADER_BYTES {
             return Ok(Self::default());
         }
-        let page_bytes = match u64::from(word(&header, 8)) {
-            // A damaged header: any size will do, the whole file is discarded.
-            bytes if bytes.is_power_of_two() && (512..=65_536).contains(&bytes) => bytes,
-            _ => 4096,
-        };
         let mut salts = (word(&header, 16), word(&header, 20));
-        let header_holds =
-            checksum((0, 0), &header[..24], word(&header, 0) & 1 == 1) == (word(&header, 24), word(&header, 28));
+        let sums = checksum((0, 0), &header[..24], word(&header, 0) & 1 == 1);
+        let holds = sums == (word(&header, 24), word(&header, 28));
+        if holds {
+            page_bytes = u64::from(word(&header, 8));
+        }
         let mut newest = Vec::new();
         for slot in 1.. {
             let mut frame = [0; FRAME_HEADER_BYTES];
@@ -87,27 +88,29 @@ impl Scan {
             }
             let page = if head == FRAME_HEADER_BYTES { skip(file, page_bytes)? } else { 0 };
             let of_frame = (word(&frame, 8), word(&frame, 12));
-            if slot == 1 && !header_holds {
+            if slot == 1 && !holds {
                 // The header is no witness any more; the first frame is of the newest generation in any case.
                 salts = of_frame;
             }
             let whole = page == page_bytes;
-            if of_frame == salts || head < FRAME_HEADER_BYTES {
-                let commit = whole && word(&frame, 4) != 0;
-                newest.push(Frame { slot, bytes: head as u64 + page, commit });
+            // Both words change with each generation, so one that agrees is enough: the other is damaged.
+            let is_newest = of_frame.0 == salts.0 || of_frame.1 == salts.1;
+            if is_newest || head < FRAME_HEADER_BYTES {
+                newest.push(Frame { slot, bytes: head as u64 + page, commit: whole && word(&frame, 4) != 0 });
             }
             if !whole {
                 break;
             }
         }
-        Ok(Self { newest })
+        Ok(Self { frame_bytes: FRAME_HEADER_BYTES as u64 + page_bytes, newest })
     }
 
     /// What is lost, given how many frames SQLite accepted.
     pub(super) fn cut(&self, accepted_pages: u64) -> Option<Cut> {
-        let lost = self.newest.iter().filter(|frame| frame.slot > accepted_pages);
-        let (bytes, commits) = lost.fold((0, 0), |(b, c), f| (b + f.bytes, c + u64::from(f.commit)));
-        (bytes > 0).then_some(Cut { bytes, accepted_pages, commits })
+        let last = self.newest.last().filter(|frame| frame.slot > accepted_pages)?;
+        let commits = self.newest.iter().filter(|frame| frame.slot > accepted_pages && frame.commit).count() as u64;
+        let bytes = (last.slot - accepted_pages - 1) * self.frame_bytes + last.bytes;
+        Some(Cut { bytes, accepted_pages, commits })
     }
 }
 

@@ -6,13 +6,14 @@ use tempfile::TempDir;
 
 use crate::journal::{
     AppendError, Carry, Compression, Journal, OpenError, Row,
+    age::BLOCK_SIZE,
     store::{FORMAT, Settings},
 };
 
 pub(super) type Plain = (u64, u32, i64, Vec<u8>);
 
 pub(super) fn fast() -> Settings {
-    Settings { page_bytes: 512, sync: false, wal_bytes: 64 << 10 }
+    Settings { page_bytes: 512, sync: false, wal_bytes: 64 << 10, block: BLOCK_SIZE }
 }
 
 pub(super) fn open(dir: &Path) -> Journal {
