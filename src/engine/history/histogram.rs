@@ -8,19 +8,19 @@ pub(super) const LONGEST: u32 = 2_592_000;
 /// Waits by whole second, clamped at [`LONGEST`]: exact for every threshold in whole seconds up to that.
 ///
 /// Its size follows the number of different seconds, never the number of waits. No insertion moves more than
-/// [`FLAT_MAX`] runs, whatever the waits are.
+/// [`SPARSE_MAX`] runs or touches more than one number for each chunk, whatever the waits are.
 #[derive(Clone, Debug)]
 pub(super) enum Histogram {
     Flat(Sparse),
-    Wide(Box<Wide>),
+    Wide(Wide),
 }
 
-/// Above so many different seconds a histogram is cut into chunks.
-const FLAT_MAX: usize = 4096;
+/// Above so many different seconds a histogram is cut into chunks, and a chunk becomes dense.
+const SPARSE_MAX: usize = 1024;
 
-/// Seconds a chunk of [`Wide`] covers, as a power of two.
+/// Seconds in a chunk of [`Wide`], as a power of two.
 const CHUNK_BITS: u32 = 12;
-const CHUNKS: usize = (LONGEST >> CHUNK_BITS) as usize + 1;
+const CHUNK_SECONDS: u32 = 1 << CHUNK_BITS;
 
 /// Sorted runs, and a few waits that are not merged into them yet.
 #[derive(Clone, Debug, Default)]
@@ -37,12 +37,25 @@ struct Run {
     up_to: u32,
 }
 
-/// Chunks of 4,096 seconds, each sparse, shared between clones until it changes.
-#[derive(Clone, Debug)]
+/// Chunks of 4,096 seconds, up to the longest wait.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Wide {
-    chunks: Vec<Option<Arc<Sparse>>>,
-    /// A Fenwick tree over the chunks' totals: prefix sums and additions in ten steps.
-    prefix: Vec<u32>,
+    /// Shared between clones until they change.
+    chunks: Vec<Arc<Chunk>>,
+    /// How many waits the chunks before each have; and, at the end, how many there are.
+    before: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+enum Chunk {
+    Sparse(Sparse),
+    Dense(Dense),
+}
+
+/// One number for each second, as a Fenwick tree: additions and sums in six steps on average.
+#[derive(Clone, Debug)]
+struct Dense {
+    tree: Vec<u32>,
 }
 
 impl Default for Histogram {
@@ -55,55 +68,34 @@ impl Histogram {
     /// Counts a wait of so many whole seconds, at most [`LONGEST`].
     pub fn add(&mut self, second: u32) {
         match self {
-            Histogram::Flat(flat) => {
-                flat.add(second);
-                if flat.runs.len() > FLAT_MAX {
-                    self.widen();
-                }
-            }
-            Histogram::Wide(wide) => {
-                wide.grow(second >> CHUNK_BITS, 1);
-                wide.chunk(second >> CHUNK_BITS).add(second);
-            }
+            Histogram::Flat(flat) => flat.add(second),
+            Histogram::Wide(wide) => wide.chunk(second >> CHUNK_BITS, 1).add(second),
         }
+        self.widen_if_full();
     }
 
     /// Counts `(second, how many)` pairs that ascend by second.
     pub fn add_sorted(&mut self, pairs: &[(u32, u32)]) {
         match self {
-            Histogram::Flat(flat) => {
-                flat.merge(pairs);
-                if flat.runs.len() > FLAT_MAX {
-                    self.widen();
-                }
-            }
-            Histogram::Wide(wide) => {
-                for part in pairs.chunk_by(|a, b| a.0 >> CHUNK_BITS == b.0 >> CHUNK_BITS) {
-                    let index = part[0].0 >> CHUNK_BITS;
-                    wide.grow(index, part.iter().map(|pair| pair.1).sum());
-                    wide.chunk(index).merge(part);
-                }
-            }
+            Histogram::Flat(flat) => flat.merge(pairs),
+            Histogram::Wide(wide) => wide.add_sorted(pairs),
         }
+        self.widen_if_full();
     }
 
     /// How many waits were shorter than `threshold` seconds.
     pub fn below(&self, threshold: u32) -> u64 {
-        match self {
-            Histogram::Flat(flat) => u64::from(flat.below(threshold)),
-            Histogram::Wide(wide) => {
-                let index = ((threshold >> CHUNK_BITS) as usize).min(CHUNKS - 1);
-                let inside = wide.chunks[index].as_ref().map_or(0, |chunk| chunk.below(threshold));
-                u64::from(wide.total_before(index)) + u64::from(inside)
-            }
-        }
+        u64::from(match self {
+            Histogram::Flat(flat) => flat.below(threshold),
+            Histogram::Wide(wide) => wide.below(threshold),
+        })
     }
 
     /// Everything as `(second, how many)`, ascending by second, each second once.
     pub fn pairs(&self) -> Vec<(u32, u32)> {
         match self {
             Histogram::Flat(flat) => flat.pairs(),
-            Histogram::Wide(wide) => wide.chunks.iter().flatten().flat_map(|chunk| chunk.pairs()).collect(),
+            Histogram::Wide(wide) => wide.pairs(),
         }
     }
 
@@ -111,16 +103,137 @@ impl Histogram {
         match self {
             Histogram::Flat(flat) => flat.heap_bytes(),
             Histogram::Wide(wide) => {
-                let chunks = wide.chunks.iter().flatten().map(|chunk| size_of::<Sparse>() + 16 + chunk.heap_bytes());
-                size_of::<Wide>() + wide.chunks.len() * 8 + wide.prefix.len() * 4 + chunks.sum::<usize>()
+                let chunks = wide.chunks.iter().map(|chunk| size_of::<Chunk>() + 16 + chunk.heap_bytes());
+                wide.chunks.capacity() * 8 + wide.before.capacity() * 4 + chunks.sum::<usize>()
             }
         }
     }
 
-    fn widen(&mut self) {
-        let pairs = self.pairs();
-        *self = Histogram::Wide(Box::new(Wide { chunks: vec![None; CHUNKS], prefix: vec![0; CHUNKS + 1] }));
-        self.add_sorted(&pairs);
+    fn widen_if_full(&mut self) {
+        if let Histogram::Flat(flat) = self
+            && flat.runs.len() > SPARSE_MAX
+        {
+            let mut wide = Wide::default();
+            wide.add_sorted(&flat.pairs());
+            *self = Histogram::Wide(wide);
+        }
+    }
+}
+
+impl Wide {
+    fn add_sorted(&mut self, pairs: &[(u32, u32)]) {
+        for part in pairs.chunk_by(|a, b| a.0 >> CHUNK_BITS == b.0 >> CHUNK_BITS) {
+            let count = part.iter().map(|pair| pair.1).sum();
+            self.chunk(part[0].0 >> CHUNK_BITS, count).add_sorted(part);
+        }
+    }
+
+    /// The chunk with this index, to which the caller adds so many waits.
+    fn chunk(&mut self, index: u32, count: u32) -> &mut Chunk {
+        let index = index as usize;
+        if index >= self.chunks.len() {
+            let all = self.before.last().copied().unwrap_or(0);
+            self.chunks.resize(index + 1, Arc::new(Chunk::Sparse(Sparse::default())));
+            self.before.resize(index + 2, all);
+        }
+        self.before[index + 1..].iter_mut().for_each(|before| *before += count);
+        Arc::make_mut(&mut self.chunks[index])
+    }
+
+    fn below(&self, threshold: u32) -> u32 {
+        let index = (threshold >> CHUNK_BITS) as usize;
+        match self.chunks.get(index) {
+            Some(chunk) => self.before[index] + chunk.below(threshold),
+            None => self.before.last().copied().unwrap_or(0),
+        }
+    }
+
+    fn pairs(&self) -> Vec<(u32, u32)> {
+        let chunks = (0..).step_by(CHUNK_SECONDS as usize).zip(&self.chunks);
+        chunks.flat_map(|(first, chunk)| chunk.pairs(first)).collect()
+    }
+}
+
+impl Chunk {
+    fn add(&mut self, second: u32) {
+        match self {
+            Chunk::Sparse(sparse) => sparse.add(second),
+            Chunk::Dense(dense) => return dense.add(second, 1),
+        }
+        self.thicken_if_full();
+    }
+
+    fn add_sorted(&mut self, pairs: &[(u32, u32)]) {
+        match self {
+            Chunk::Sparse(sparse) => sparse.merge(pairs),
+            Chunk::Dense(dense) => return pairs.iter().for_each(|&(second, count)| dense.add(second, count)),
+        }
+        self.thicken_if_full();
+    }
+
+    fn thicken_if_full(&mut self) {
+        if let Chunk::Sparse(sparse) = self
+            && sparse.runs.len() > SPARSE_MAX
+        {
+            let mut dense = Dense { tree: vec![0; CHUNK_SECONDS as usize + 1] };
+            sparse.pairs().iter().for_each(|&(second, count)| dense.add(second, count));
+            *self = Chunk::Dense(dense);
+        }
+    }
+
+    fn below(&self, threshold: u32) -> u32 {
+        match self {
+            Chunk::Sparse(sparse) => sparse.below(threshold),
+            Chunk::Dense(dense) => dense.below(threshold),
+        }
+    }
+
+    /// `first` is the chunk's first second.
+    fn pairs(&self, first: u32) -> Vec<(u32, u32)> {
+        match self {
+            Chunk::Sparse(sparse) => sparse.pairs(),
+            Chunk::Dense(dense) => dense.pairs(first),
+        }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Chunk::Sparse(sparse) => sparse.heap_bytes(),
+            Chunk::Dense(dense) => dense.tree.capacity() * 4,
+        }
+    }
+}
+
+impl Dense {
+    fn add(&mut self, second: u32, count: u32) {
+        let mut at = (second % CHUNK_SECONDS) as usize + 1;
+        while let Some(sum) = self.tree.get_mut(at) {
+            *sum += count;
+            at += at & at.wrapping_neg();
+        }
+    }
+
+    fn below(&self, threshold: u32) -> u32 {
+        let mut at = (threshold % CHUNK_SECONDS) as usize;
+        let mut total = 0;
+        while at > 0 {
+            total += self.tree[at];
+            at &= at - 1;
+        }
+        total
+    }
+
+    fn pairs(&self, first: u32) -> Vec<(u32, u32)> {
+        // Undoes the sums: from the top, each takes back what it gave to its parent.
+        let mut counts = self.tree.clone();
+        for at in (1..counts.len()).rev() {
+            let parent = at + (at & at.wrapping_neg());
+            if parent < counts.len() {
+                counts[parent] -= counts[at];
+            }
+        }
+        let seconds = (first..).zip(&counts[1..]);
+        seconds.filter(|(_, count)| **count > 0).map(|(second, count)| (second, *count)).collect()
     }
 }
 
@@ -146,11 +259,9 @@ impl Sparse {
     /// Merges ascending pairs in place, from the back, so that only runs above the smallest pair move.
     fn merge(&mut self, pairs: &[(u32, u32)]) {
         let mut old = self.runs.len();
-        let new =
-            pairs.iter().filter(|pair| self.runs.binary_search_by_key(&pair.0, |run| run.second).is_err()).count();
-        self.runs.reserve_exact(new);
-        self.runs.resize(old + new, Run { second: 0, up_to: 0 });
-        let mut write = old + new;
+        let mut write = old + pairs.len();
+        self.runs.reserve_exact(pairs.len());
+        self.runs.resize(write, Run { second: 0, up_to: 0 });
         let mut added: u32 = pairs.iter().map(|pair| pair.1).sum();
         for &(second, count) in pairs.iter().rev() {
             while old > 0 && self.runs[old - 1].second > second {
@@ -167,6 +278,8 @@ impl Sparse {
             self.runs[write] = Run { second, up_to: before + added };
             added -= count;
         }
+        // Seconds that were there before left a gap.
+        self.runs.drain(old..write);
     }
 
     fn below(&self, threshold: u32) -> u32 {
@@ -192,28 +305,4 @@ impl Sparse {
 fn counted(seconds: &mut [u32]) -> Vec<(u32, u32)> {
     seconds.sort_unstable();
     seconds.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)).collect()
-}
-
-impl Wide {
-    fn chunk(&mut self, index: u32) -> &mut Sparse {
-        Arc::make_mut(self.chunks[index as usize].get_or_insert_default())
-    }
-
-    fn grow(&mut self, index: u32, count: u32) {
-        let mut at = index as usize + 1;
-        while at <= CHUNKS {
-            self.prefix[at] += count;
-            at += at & at.wrapping_neg();
-        }
-    }
-
-    fn total_before(&self, index: usize) -> u32 {
-        let mut at = index;
-        let mut total = 0;
-        while at > 0 {
-            total += self.prefix[at];
-            at &= at - 1;
-        }
-        total
-    }
 }
