@@ -1,3 +1,4 @@
 //! tasktally: exact statistics of a task router, durable and pushed.
 pub mod engine;
 pub mod event;
+pub mod server;
