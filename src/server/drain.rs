@@ -137,19 +137,18 @@ where
         let polled = Pin::new(inner).poll_frame(cx).map_err(Into::into);
         let Some(shutdown) = &mut this.shutdown else { return polled };
         this.has_begun = this.has_begun || shutdown.as_mut().poll(cx).is_ready();
-        match &polled {
-            Poll::Pending if !this.has_begun => return polled,
-            Poll::Pending => {}
-            Poll::Ready(Some(Ok(frame))) if frame.is_data() && this.has_begun => {
-                match this.frames_left.checked_sub(1) {
-                    Some(left) => {
-                        this.frames_left = left;
-                        return polled;
-                    }
-                    None => {}
+        let ends_here = this.has_begun
+            && match &polled {
+                Poll::Pending => true,
+                Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
+                    let was_left = this.frames_left;
+                    this.frames_left = was_left.saturating_sub(1);
+                    was_left == 0
                 }
-            }
-            Poll::Ready(_) => return polled,
+                Poll::Ready(_) => false,
+            };
+        if !ends_here {
+            return polled;
         }
         this.inner = None;
         this.shutdown = None;

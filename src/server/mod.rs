@@ -107,8 +107,9 @@ pub async fn serve<A: Accept>(
     let stop = Stop { graceful: shutdown.clone(), force: CancellationToken::new() };
     let _cut_on_drop = stop.force.clone().drop_guard();
     let builder = settings.connections.builder(tasks.clone());
+    // `with_state` lays the routes out once, rather than for each request.
     let drain = DrainLayer::new(shutdown.clone(), settings.drained);
-    let service = PanicLayer.layer(DeadlineLayer::new(settings.longest_call).layer(drain.layer(router)));
+    let service = PanicLayer.layer(DeadlineLayer::new(settings.longest_call).layer(drain.layer(router.with_state(()))));
     let cut = Arc::new(AtomicU64::new(0));
     let mut slots = Slots::new(settings.connections.max_connections);
     let mut accepted = 0;
