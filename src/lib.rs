@@ -4,3 +4,4 @@ pub mod engine;
 pub mod event;
 pub mod journal;
 pub mod pipeline;
+pub mod server;
