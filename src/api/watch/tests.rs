@@ -235,6 +235,34 @@ async fn one_encoding_serves_all_watchers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shared_message_is_at_most_100_ms_old_when_it_is_handed_over() {
+    for (min_interval_ms, expected) in [(110, 10), (111, 111)] {
+        let scene = Scene::new();
+        let (mut quick, mut slow) = (scene.watch(10, 5000), scene.watch(min_interval_ms, 5000));
+        next(&mut quick).await;
+        next(&mut slow).await;
+        pass(10).await;
+        scene.source.set(1);
+        assert_eq!(next(&mut quick).await.as_of, 10);
+        assert_eq!(next(&mut slow).await.as_of, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_heartbeat_of_one_is_no_change_for_another() {
+    let scene = Scene::new();
+    let (mut quick, mut slow) = (scene.watch(10, 300), scene.watch(10, 1000));
+    next(&mut quick).await;
+    next(&mut slow).await;
+    for expected in [300, 600, 900] {
+        assert_eq!(next(&mut quick).await.as_of, expected);
+        nothing_for(&mut slow, 0).await;
+    }
+    // One encoded for the other's heartbeat a moment ago will do.
+    assert_eq!(next(&mut slow).await.as_of, 900);
+}
+
+#[tokio::test(start_paused = true)]
 async fn shutdown_ends_a_watch_with_unavailable_and_a_delay() {
     let scene = Scene::new();
     let mut watch = scene.watch(100, 5000);
