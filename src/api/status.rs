@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_long_cause_is_cut_between_characters() {
-        let unwritable = ingest(IngestError::Unwritable { cause: "é".repeat(200), retry_after_ms: 1 });
+        let unwritable = ingest(IngestError::Unwritable { cause: "é".repeat(200).into(), retry_after_ms: 1 });
         assert_eq!(value(&unwritable, "cause"), "é".repeat(128));
         assert_eq!(cut("aé", 2), "a");
         assert_eq!(cut("aé", 3), "aé");

@@ -1,0 +1,3 @@
+//! The journal against its promises.
+
+mod basics;
