@@ -30,7 +30,7 @@ pub struct Connections {
     pub write_stall_timeout: Duration,
     /// How long HTTP/1 headers may take, and how long an HTTP/1 connection may idle between two requests; 10 s.
     pub header_read_timeout: Duration,
-    /// How much HTTP/1 buffers for headers; 64 KiB.
+    /// How much HTTP/1 buffers for headers; 64 KiB. hyper insists on at least 8 KiB.
     pub http1_buffer_bytes: usize,
     /// An HTTP/2 peer that has been quiet for this long is sent a ping; 20 s, below the minute after which many load
     /// balancers and address translators forget a quiet connection.

@@ -60,7 +60,9 @@ pub struct Settings {
     pub connections: Connections,
     /// Bounds every gRPC call, streams included, whatever deadline its caller names. None by default: a watch lasts.
     pub longest_call: Option<Duration>,
-    /// The paths whose streams are ended when the server shuts down, because their own code would not.
+    /// The paths whose streams are ended when the server shuts down: those whose own code would not, and those that might
+    /// not be read, since code cannot end what is not read. Not for streams that owe answers: what is not ready when the
+    /// server shuts down is not waited for.
     pub drained: fn(&str) -> bool,
 }
 
@@ -148,7 +150,7 @@ struct Slots {
 
 impl Slots {
     fn new(most: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(most)), logged: None }
+        Self { free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))), logged: None }
     }
 
     async fn take(&mut self) -> OwnedSemaphorePermit {

@@ -1,18 +1,19 @@
 //! Health over a real client, and what a shutdown does to its watch.
 use super::*;
-use std::sync::Mutex;
+use std::{convert::Infallible, pin::Pin, sync::Mutex, task};
 use tonic::{
     Code,
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tower::{ServiceExt, service_fn};
 
 const INGEST: &str = "tasktally.v1.IngestService";
 const READS: &[&str] = &["tasktally.v1.StatisticsService"];
 
 async fn over(stream: DuplexStream) -> HealthClient<Channel> {
     let stream = Mutex::new(Some(TokioIo::new(stream)));
-    let connector = tower::service_fn(move |_| {
+    let connector = service_fn(move |_| {
         let stream = stream.lock().unwrap().take();
         async move { stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
     });
@@ -66,17 +67,41 @@ async fn a_watch_that_nobody_reads_holds_a_shutdown_for_a_moment_only() {
     assert_eq!((outcome.cut, elapsed), (0, fuse::READ_GRACE));
 }
 
-#[tokio::test(start_paused = true)]
+/// A body that is never out of messages.
+struct Always;
+
+impl http_body::Body for Always {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+    ) -> task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        task::Poll::Ready(Some(Ok(data(b"more"))))
+    }
+}
+
+#[tokio::test]
 async fn a_drained_stream_that_always_has_a_message_ends_too() {
-    let settings = Settings { drained: |path| path == "/test.Test/Call", ..Settings::default() };
-    let server = Server::with(endless().0, settings);
-    let mut client = server.client().await;
-    let mut body = client.call(None).await.unwrap().into_body();
-    body.frame().await.unwrap().unwrap();
-    let reading = tokio::spawn(async move { body.collect().await.unwrap().trailers().cloned().unwrap() });
-    let (outcome, elapsed) = server.stop().await;
-    assert_eq!((outcome.cut, elapsed), (0, Duration::ZERO));
-    assert_eq!(Status::from_header_map(&reading.await.unwrap()).unwrap().code(), Code::Unavailable);
+    let shutdown = CancellationToken::new();
+    let layer = DrainLayer::new(shutdown.clone(), |path| path == "/drained");
+    let service = layer.layer(service_fn(|_| async { Ok::<_, Infallible>(Response::new(Always)) }));
+    let mut drained = service.clone().oneshot(grpc("/drained", None, Body::empty())).await.unwrap().into_body();
+    let mut other = service.oneshot(grpc("/other", None, Body::empty())).await.unwrap().into_body();
+    for _ in 0..100 {
+        assert!(drained.frame().await.unwrap().unwrap().is_data());
+    }
+    shutdown.cancel();
+    for _ in 0..16 {
+        assert!(drained.frame().await.unwrap().unwrap().is_data());
+    }
+    let end = drained.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(Status::from_header_map(&end).unwrap().code(), Code::Unavailable);
+    assert!(drained.frame().await.is_none());
+    for _ in 0..100 {
+        assert!(other.frame().await.unwrap().unwrap().is_data(), "a stream that is not drained was ended");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,6 @@
 use super::*;
+use std::{convert::Infallible, pin::Pin, task};
+use tower::{ServiceExt, service_fn};
 
 fn assert_internal(answer: &Answer) {
     assert_eq!(answer.status().code(), tonic::Code::Internal, "{answer:?}");
@@ -59,8 +61,23 @@ impl Drop for Spiteful {
     }
 }
 
+impl Future for Spiteful {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> task::Poll<Self::Output> {
+        panic!("secret")
+    }
+}
+
+#[tokio::test]
+async fn a_future_that_panicked_may_panic_again_when_dropped() {
+    let service = PanicLayer.layer(service_fn(|_| Spiteful));
+    let answer = read(service.oneshot(grpc("/", None, Body::empty())).await.unwrap()).await.unwrap();
+    assert_internal(&answer);
+}
+
 #[tokio::test(start_paused = true)]
-async fn what_a_panic_leaves_behind_may_panic_too() {
+async fn a_body_that_panicked_may_panic_again_when_dropped() {
     let server = Server::new(answering(|_| async {
         let spiteful = Spiteful;
         streaming(tokio_stream::iter([0]).map(move |_| -> Frame<Bytes> {

@@ -138,3 +138,39 @@ async fn a_dropped_server_cuts_everything() {
     gone.await;
     call.await.unwrap().unwrap_err();
 }
+
+/// Takes its time to be dropped, as what flushes or frees a lot does.
+struct Slow(Arc<AtomicU64>);
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        std::thread::sleep(Duration::from_millis(100));
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_call_is_gone_when_the_server_is_even_if_it_goes_slowly() {
+    let (begin, mut begun) = mpsc::unbounded_channel();
+    let dropped = Arc::new(AtomicU64::new(0));
+    let drops = dropped.clone();
+    let router = answering(move |_| {
+        let (begin, slow) = (begin.clone(), Slow(drops.clone()));
+        async move {
+            let _slow = slow;
+            begin.send(()).unwrap();
+            pending().await
+        }
+    });
+    let (connect, connected) = mpsc::unbounded_channel();
+    let (shutdown, bound) = (CancellationToken::new(), Duration::from_millis(10));
+    let outcome = tokio::spawn(serve(Memory(connected), router, Settings::default(), shutdown.clone(), bound));
+    let server = Server { connect, shutdown, outcome };
+    let mut client = server.client().await;
+    let call = tokio::spawn(async move { client.call(None).await });
+    begun.recv().await.unwrap();
+    let (outcome, _) = server.stop().await;
+    // Before the client is waited for, which would give the handler time.
+    assert_eq!((outcome.cut, dropped.load(Ordering::SeqCst)), (1, 1));
+    call.await.unwrap().unwrap_err();
+}
