@@ -12,6 +12,7 @@ pub mod ingest;
 pub mod listing;
 pub mod proto;
 pub mod refine;
+pub mod reflection;
 pub mod statistics;
 pub mod status;
 pub mod watch;
