@@ -192,7 +192,7 @@ impl Partition {
             Question::Realtime(caller, workspace, filter, reply) => {
                 let answer = self.realtime(&caller, workspace, &filter, now);
                 if let Ok(answer) = &answer {
-                    self.keep_for_readers(workspace, filter, &answer.answer);
+                    self.keep_for_readers(workspace, filter, &answer.answer, now);
                 }
                 let _ = reply.send(answer);
             }
@@ -287,16 +287,25 @@ impl Partition {
     }
 
     /// The next reader of this answer finds it on the shelf. Unknown channels are not worth a place.
-    fn keep_for_readers(&mut self, workspace: WorkspaceSid, filter: ChannelFilter, realtime: &Arc<Realtime>) {
+    fn keep_for_readers(
+        &mut self,
+        workspace: WorkspaceSid,
+        filter: ChannelFilter,
+        realtime: &Arc<Realtime>,
+        now: Millis,
+    ) {
+        if let Some(topic) = self.shelf.find(workspace, &filter) {
+            // It is there, but time had made it untrue.
+            topic.touch();
+            return topic.publish(Realtime::clone(realtime), self.passed(), now);
+        }
         let known = self.workspaces.get(&workspace).is_some_and(|state| state.covers(&filter));
         let room = self.shelf.topics_of(workspace).len() < self.settings.views_per_workspace
             && self.shelf.len() < self.settings.views;
-        if !known || !room || self.shelf.find(workspace, &filter).is_some() {
-            return;
+        if known && room {
+            let (passed, clock) = (self.passed.clone(), self.clock.clone());
+            self.shelf.put(Topic::new(workspace, filter, Realtime::clone(realtime), self.passed(), passed, clock));
         }
-        let realtime = Realtime::clone(realtime);
-        let (passed, clock) = (self.passed.clone(), self.clock.clone());
-        self.shelf.put(Topic::new(workspace, filter, realtime, self.passed(), passed, clock));
     }
 
     fn list_workspaces(&self, caller: &Caller, after: Option<WorkspaceSid>, at_most: usize) -> Vec<WorkspaceRow> {

@@ -1,18 +1,19 @@
 //! Where groups are made durable: the journal on disk, or nowhere at all for tests and demos.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
-use crate::event::HOUR_MS;
+use crate::event::{HOUR_MS, Millis};
 use crate::journal::{AppendError, Carry, Compression, Journal, Row};
 
 /// Rows dropped in one slice.
 const DROP_SLICE: usize = 64;
 /// Bytes of carry-over written in one slice.
 const CARRY_SLICE: usize = 1 << 20;
-/// How often the journal is asked whether it has old rows to compress.
-const COMPRESS_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked for rows that are old enough to be compressed or dropped.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Rows older than this are compressed; younger ones too, once there are more bytes of them than the second.
 const COMPRESS_AFTER_MS: i64 = HOUR_MS;
@@ -44,14 +45,23 @@ pub struct JournalStore {
     journal: Journal,
     chore: Option<Chore>,
     dropped: usize,
-    compress_at: Instant,
+    look_at: Instant,
     clock: Arc<dyn Clock>,
+    retention_ms: i64,
+    /// Set when there are rows that may be dropped, for the keeper to see.
+    droppable: Arc<AtomicBool>,
 }
 
 impl JournalStore {
-    pub fn new(journal: Journal, clock: Arc<dyn Clock>) -> JournalStore {
-        JournalStore { journal, chore: None, dropped: 0, compress_at: Instant::now() + COMPRESS_EVERY, clock }
+    pub fn new(journal: Journal, clock: Arc<dyn Clock>, retention_ms: i64, droppable: Arc<AtomicBool>) -> JournalStore {
+        let look_at = Instant::now() + LOOK_EVERY;
+        JournalStore { journal, chore: None, dropped: 0, look_at, clock, retention_ms, droppable }
     }
+}
+
+/// Rows of which every event is older than this are of no use any more.
+pub fn horizon(now: Millis, retention_ms: i64) -> Millis {
+    now.minus(retention_ms + HOUR_MS)
 }
 
 impl Store for JournalStore {
@@ -78,8 +88,15 @@ impl Store for JournalStore {
             }
             return Ok(true);
         }
-        if Instant::now() < self.compress_at {
+        if Instant::now() < self.look_at {
             return Ok(false);
+        }
+        let old = horizon(self.clock.now(), self.retention_ms).0;
+        if self.journal.droppable(old, u64::MAX).unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot look for old rows of the journal");
+            false
+        }) {
+            self.droppable.store(true, Ordering::Relaxed);
         }
         let older_than_ms = self.clock.now().minus(COMPRESS_AFTER_MS).0;
         let policy = Compression { older_than_ms, tail_bytes: UNCOMPRESSED_BYTES };
@@ -93,7 +110,7 @@ impl Store for JournalStore {
             Err(error) => return Err(error),
         };
         if !more {
-            self.compress_at = Instant::now() + COMPRESS_EVERY;
+            self.look_at = Instant::now() + LOOK_EVERY;
         }
         Ok(more)
     }
