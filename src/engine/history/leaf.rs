@@ -36,16 +36,26 @@ impl Leaf {
     }
 
     pub fn add(&mut self, rows: &[Row]) {
+        self.reserve(rows);
         for row in rows {
             match row.figure() {
                 ACCEPTED => self.accepted.add(row),
                 CANCELED => self.canceled.add(row),
                 _ => {
                     let at = place_for(&self.plain, row.place);
-                    insert(&mut self.plain, at, row.place);
+                    self.plain.insert(at, row.place);
                 }
             }
         }
+    }
+
+    /// A batch mostly fills a leaf, or a good part of it; then one growth is enough.
+    fn reserve(&mut self, rows: &[Row]) {
+        let mut counts = [0; 16];
+        rows.iter().for_each(|row| counts[row.figure()] += 1);
+        make_room(&mut self.plain, rows.len() - counts[ACCEPTED] - counts[CANCELED]);
+        self.accepted.reserve(counts[ACCEPTED]);
+        self.canceled.reserve(counts[CANCELED]);
     }
 
     pub fn sum_into(&self, totals: &mut Totals) {
@@ -128,19 +138,26 @@ fn place_for(places: &[u32], place: u32) -> usize {
     }
 }
 
-/// Inserts, growing by a quarter: most leaves stay as they are for 30 days, so that slack would be memory lost.
-fn insert<T>(column: &mut Vec<T>, at: usize, value: T) {
-    if column.len() == column.capacity() {
-        column.reserve_exact((column.len() / 4).max(4));
+/// Grows by a quarter, or by what is needed: most leaves stay as they are for 30 days, so that slack is memory lost.
+fn make_room<T>(column: &mut Vec<T>, more: usize) {
+    if column.capacity() - column.len() < more {
+        column.reserve_exact((column.len() / 4).max(more));
     }
-    column.insert(at, value);
 }
 
 impl Timed {
     fn add(&mut self, row: &Row) {
         let at = place_for(&self.places, row.place);
-        insert(&mut self.places, at, row.place);
+        self.places.insert(at, row.place);
         self.waits.insert(at, row.wait_ms);
+    }
+
+    fn reserve(&mut self, more: usize) {
+        make_room(&mut self.places, more);
+        match &mut self.waits {
+            Column::Narrow(waits) => make_room(waits, more),
+            Column::Wide(waits) => make_room(waits, more),
+        }
     }
 
     fn forget_before(&mut self, place: u32) {
@@ -181,13 +198,14 @@ impl Column {
 
     fn insert(&mut self, at: usize, wait_ms: u64) {
         match (&mut *self, u32::try_from(wait_ms)) {
-            (Column::Narrow(waits), Ok(wait_ms)) => insert(waits, at, wait_ms),
+            (Column::Narrow(waits), Ok(wait_ms)) => waits.insert(at, wait_ms),
             (Column::Narrow(waits), Err(_)) => {
-                let mut wide: Vec<u64> = waits.iter().map(|&wait_ms| u64::from(wait_ms)).collect();
-                insert(&mut wide, at, wait_ms);
+                let mut wide = Vec::with_capacity(waits.capacity());
+                wide.extend(waits.iter().map(|&wait_ms| u64::from(wait_ms)));
+                wide.insert(at, wait_ms);
                 *self = Column::Wide(wide);
             }
-            (Column::Wide(waits), _) => insert(waits, at, wait_ms),
+            (Column::Wide(waits), _) => waits.insert(at, wait_ms),
         }
     }
 
