@@ -75,11 +75,11 @@ impl Journal {
     pub(super) fn open_with(dir: &Path, note: &str, settings: Settings) -> Result<(Self, Opened), OpenError> {
         files::create_folder(dir)?;
         let lock = Lock::take(dir, note)?;
-        let Store { db, file, created, cut, tail, census } = Store::open(dir, settings)?;
+        let Store { db, file, created, cut, tail, census, wal_bytes } = Store::open(dir, settings)?;
         let opened = Opened { created, end: tail.end, rows: census.rows, lost: census.lost, cut };
         let dir = dir.to_path_buf();
         let journal =
-            Self { db, dir, file, settings, tail, census, wal_bytes: 0, wanted_bytes: 0, lost: false, _lock: lock };
+            Self { db, dir, file, settings, tail, census, wal_bytes, wanted_bytes: 0, lost: false, _lock: lock };
         Ok((journal, opened))
     }
 

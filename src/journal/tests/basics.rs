@@ -309,6 +309,10 @@ fn a_disk_that_is_really_full_refuses_and_then_works_again() {
     assert!(matches!(refused, AppendError::Refused { .. }), "{refused}");
     assert!(matches!(journal.probe(), Err(AppendError::Refused { .. })));
     assert!(end > 5 && journal.end() == end, "{end}");
+    drop(journal);
+    let (mut journal, opened) = Journal::open(dir.path(), "a test").unwrap();
+    assert_eq!((opened.end, read_after(&mut journal, 0).len() as u64), (end, end), "opened on the full disk");
+    assert!(matches!(journal.append(&[row(1, 1, &body)]), Err(AppendError::Refused { .. })));
     fs::remove_file(&filler).unwrap();
     journal.probe().unwrap();
     assert_eq!(journal.append(&[row(1, 1, &body)]).unwrap(), end + 1);
