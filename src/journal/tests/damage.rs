@@ -3,9 +3,7 @@
 
 use std::{fs, ops::ControlFlow, path::Path, thread};
 
-use tempfile::TempDir;
-
-use super::basics::{Plain, fast, read_after, row};
+use super::basics::{Plain, fast, read_after, row, scratch};
 use crate::journal::{Compression, Cut, Journal, age::BlockSize, store::Settings};
 
 fn settings() -> Settings {
@@ -36,13 +34,13 @@ fn carries(journal: &mut Journal) -> Result<Vec<Vec<u8>>, String> {
 /// Every kind of record: rows, a block, a dropped range, a lost range, carry-over, free pages; with `wal`, newer writes
 /// that are in the write-ahead log alone.
 fn image(wal: bool) -> Image {
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     let mut journal = open(dir.path());
     for i in 0..6_i64 {
         journal.append(&[row(2, i, &[i as u8; 260]), row(1, 90 + i, b"small")]).unwrap();
     }
     assert!(journal.compress(Compression { older_than_ms: 10, tail_bytes: 0 }).unwrap());
-    journal.append(&[row(1, 1, &[9; 900])]).unwrap();
+    journal.append(&[row(1, 1, &[9; 600])]).unwrap();
     assert!(journal.drop_rows(3, 99, 99).unwrap() > 0);
     journal.raise_end(40).unwrap();
     journal.put_carry(b"key", &[3; 40]).unwrap();
@@ -54,7 +52,7 @@ fn image(wal: bool) -> Image {
     note(&mut journal);
     if wal {
         for i in 0..3_u8 {
-            journal.append(&[row(1, 5, &[i; 30]), row(2, 5, &[i; 500])]).unwrap();
+            journal.append(&[row(1, 5, &[i; 30]), row(2, 5, &[i; 300])]).unwrap();
             note(&mut journal);
         }
         journal.put_carry(b"new", b"entry").unwrap();
@@ -121,7 +119,7 @@ fn at_every_byte(image: &Image, name: &str, judge: &(dyn Fn(&str, Outcome) + Syn
     thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
-                let dir = TempDir::new().unwrap();
+                let dir = scratch();
                 for at in (thread..whole.len()).step_by(threads) {
                     let mut flipped = whole.clone();
                     flipped[at] ^= 1 << (at % 8);
@@ -180,7 +178,7 @@ fn a_damaged_write_ahead_log_gives_whole_groups_up_to_the_damage_and_says_what_w
 #[test]
 fn a_cut_is_reported_once() {
     let image = image(true);
-    let dir = TempDir::new().unwrap();
+    let dir = scratch();
     fs::write(dir.path().join("journal.db"), &image.db).unwrap();
     let mut damaged = image.wal.clone();
     damaged[60] ^= 1;
