@@ -192,3 +192,19 @@ fn a_cut_is_reported_once() {
     drop(journal);
     assert_eq!(Journal::open_with(dir.path(), "a test", settings()).unwrap().1.cut, None);
 }
+
+/// Else new rows would be written over old ones.
+#[test]
+fn a_header_that_counts_too_few_pages_is_refused() {
+    let image = image(false);
+    let dir = scratch();
+    let mut damaged = image.db;
+    let pages = u32::from_be_bytes(damaged[28..32].try_into().unwrap());
+    assert_eq!(pages as usize * 512, damaged.len());
+    damaged[28..32].copy_from_slice(&(pages - 1).to_be_bytes());
+    fs::write(dir.path().join("journal.db"), &damaged).unwrap();
+    let refused = Journal::open_with(dir.path(), "a test", settings()).err().unwrap().to_string();
+    let words = format!("it is {} bytes long where its header says {}", damaged.len(), damaged.len() - 512);
+    assert!(refused.contains(&words), "{refused}");
+    assert_eq!(fs::read(dir.path().join("journal.db")).unwrap(), damaged, "a refused file stays as it was");
+}
