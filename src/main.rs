@@ -1,1 +1,22 @@
-fn main() {}
+//! The binary: arguments → logs → the command → exit code. Everything else is in the library.
+
+use std::process::ExitCode;
+
+use tasktally::config::{self, Command};
+use tasktally::{cli, logging, run};
+
+fn main() -> ExitCode {
+    // Usage errors and --help end the process in here, with clap's own exit codes (2 and 0).
+    let arguments = config::parse();
+    if let Err(error) = logging::init(&arguments.log) {
+        eprintln!("error: cannot start logging: {error}");
+        return ExitCode::from(cli::EXIT_LOCAL);
+    }
+    match arguments.command {
+        Command::Serve(config) => run::serve(config).unwrap_or_else(|error| {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }),
+        Command::Client(command) => cli::run(command),
+    }
+}

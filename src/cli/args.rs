@@ -1,0 +1,263 @@
+//! Settings of the client commands. What every one of them needs to reach a server is in [`ConnectionArgs`] alone, so
+//! that certificates and credentials have one place to come to.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, Subcommand, ValueEnum, value_parser};
+
+use crate::config::duration_within;
+use crate::limits;
+use crate::simulate::args::SimulateArgs;
+
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Send the events of a made-up contact centre: for demos, load and soak tests.
+    Simulate(SimulateArgs),
+    /// Load events from a file of newline-delimited JSON, `-` for standard input.
+    Ingest(IngestArgs),
+    /// Ask whether a server serves: exit code 0 SERVING, 1 not serving, 2 unreachable.
+    Healthcheck(HealthcheckArgs),
+    /// Show the statistics of a workspace: what is, and what was. Without a workspace: the list of them.
+    Get(GetArgs),
+    /// Show what happened in a workspace in an interval.
+    Cumulative(GetArgs),
+    /// Show the state of a workspace, live.
+    Watch(WatchArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// Server to talk to: http://HOST:PORT, HOST:PORT or HOST.
+    #[arg(long, env = "TASKTALLY_ADDRESS", value_name = "URL", default_value = "http://127.0.0.1:50051", value_parser = address)]
+    pub address: String,
+
+    /// Time that connecting, and then each call, may take. A watch or a stream as a whole has no limit.
+    #[arg(long, env = "TASKTALLY_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = timeout)]
+    pub timeout: Duration,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct DisplayArgs {
+    /// text for people, json for programs (canonical protobuf JSON, zeros included).
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: Output,
+
+    /// Show times in UTC rather than local time.
+    #[arg(long)]
+    pub utc: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Text,
+    Json,
+}
+
+/// Which workspace and channel a question is about.
+#[derive(Args, Clone, Debug)]
+pub struct SubjectArgs {
+    /// Sid of the workspace (WS…); may be left out where the server knows just one.
+    #[arg(value_name = "WORKSPACE_SID")]
+    pub workspace: Option<String>,
+
+    /// Only tasks of this channel: its unique name or its TC… sid.
+    #[arg(long, value_name = "CHANNEL", default_value = "", hide_default_value = true)]
+    pub channel: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct GetArgs {
+    #[command(flatten)]
+    pub subject: SubjectArgs,
+
+    /// The last so many minutes [default: 15]
+    #[arg(long, value_name = "N", conflicts_with_all = ["start", "end"],
+        value_parser = value_parser!(i32).range(i64::from(limits::MINUTES_MIN)..=i64::from(limits::MINUTES_MAX)))]
+    pub minutes: Option<i32>,
+
+    /// Start of the interval: 2026-01-31T08:00:00Z, or how long ago: 2h.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub start: Option<Moment>,
+
+    /// End of the interval, exclusive; written as --start.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub end: Option<Moment>,
+
+    /// Split waits at these thresholds, in seconds: 5,30.
+    #[arg(long, value_name = "SECONDS,…", value_delimiter = ',',
+        value_parser = value_parser!(i32).range(i64::from(limits::THRESHOLD_MIN_SECONDS)..=i64::from(limits::THRESHOLD_MAX_SECONDS)))]
+    pub split: Vec<i32>,
+
+    #[command(flatten)]
+    pub display: DisplayArgs,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    pub subject: SubjectArgs,
+
+    /// Least time between two updates.
+    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = watch_interval)]
+    pub min_interval: Duration,
+
+    /// Longest time without an update; a quiet server repeats the state at this pace.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = watch_heartbeat)]
+    pub heartbeat: Duration,
+
+    #[command(flatten)]
+    pub display: DisplayArgs,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// How client commands send events.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Sending")]
+pub struct SendArgs {
+    /// Events in one request.
+    #[arg(long, value_name = "N", default_value_t = limits::CLIENT_BATCH_EVENTS, value_parser = batch)]
+    pub batch: usize,
+
+    /// Requests in flight at a time, on each connection.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = in_flight)]
+    pub in_flight: usize,
+
+    /// Go on trying for this long while the server takes nothing (unavailable or overloaded), then give up.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = patience)]
+    pub patience: Duration,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Each line is a tasktally.v1.Event in canonical protobuf JSON; field names may be camelCase or as in the proto:
+  {\"sid\":\"EV…\",\"type\":\"EVENT_TYPE_TASK_CREATED\",\"timestamp\":\"2026-01-31T08:00:00.123Z\",\"accountSid\":\"AC…\",…}
+Loading a file again is safe: events taken before count as duplicates.")]
+pub struct IngestArgs {
+    /// File to read; `-` is standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Skip the lines before this one, the first being 1: to go on after an interruption.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u64).range(1..))]
+    pub from_line: u64,
+
+    #[command(flatten)]
+    pub send: SendArgs,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct HealthcheckArgs {
+    /// Service to ask about, such as tasktally.v1.IngestService, liveness or readiness; empty for the whole server.
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub service: String,
+
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// A moment, given as such or by its distance from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    At(SystemTime),
+    Ago(Duration),
+}
+
+impl Moment {
+    /// Milliseconds since the Unix epoch.
+    pub fn as_millis(self, now_ms: i64) -> i64 {
+        match self {
+            Moment::At(at) => chrono::DateTime::<chrono::Utc>::from(at).timestamp_millis(),
+            Moment::Ago(ago) => now_ms.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
+        }
+    }
+}
+
+pub(crate) fn moment(text: &str) -> Result<Moment, String> {
+    if text == "now" {
+        return Ok(Moment::Ago(Duration::ZERO));
+    }
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(Moment::Ago(ago));
+    }
+    chrono::DateTime::parse_from_rfc3339(text)
+        .map(|at| Moment::At(at.into()))
+        .map_err(|_| "neither a time such as 2026-01-31T08:00:00Z nor a duration such as 2h".to_owned())
+}
+
+/// An address as `http://HOST:PORT`; a bare host takes the service's own port.
+fn address(text: &str) -> Result<String, String> {
+    let scheme_less = text.strip_prefix("http://").unwrap_or(text);
+    if text.starts_with("https://") {
+        return Err("this version speaks http:// only; put it behind a proxy that ends TLS".to_owned());
+    }
+    let uri: http::Uri = format!("http://{scheme_less}").parse().map_err(|error| format!("not an address: {error}"))?;
+    let misplaced = scheme_less.contains("://") || uri.query().is_some() || !matches!(uri.path(), "" | "/");
+    match uri.authority() {
+        Some(authority) if !misplaced && !authority.host().is_empty() && !authority.as_str().contains('@') => {
+            Ok(format!("http://{}:{}", authority.host(), authority.port_u16().unwrap_or(50051)))
+        }
+        _ => Err("must be http://HOST:PORT, HOST:PORT or HOST".to_owned()),
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    duration_within(text, Duration::from_millis(1), Duration::from_secs(24 * 60 * 60))
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    duration_within(text, Duration::ZERO, Duration::from_secs(30 * 24 * 60 * 60))
+}
+
+fn watch_interval(text: &str) -> Result<Duration, String> {
+    duration_within(text, limits::WATCH_MIN_INTERVAL_MIN, limits::WATCH_INTERVAL_MAX)
+}
+
+fn watch_heartbeat(text: &str) -> Result<Duration, String> {
+    duration_within(text, limits::WATCH_HEARTBEAT_MIN, limits::WATCH_INTERVAL_MAX)
+}
+
+fn batch(text: &str) -> Result<usize, String> {
+    number_within(text, limits::EVENTS_PER_CALL)
+}
+
+fn in_flight(text: &str) -> Result<usize, String> {
+    number_within(text, limits::CLIENT_IN_FLIGHT_MAX)
+}
+
+pub(crate) fn number_within(text: &str, max: usize) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=max).contains(&number) => Ok(number),
+        _ => Err(format!("must be a number from 1 to {max}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_in_three_forms() {
+        assert_eq!(address("http://stats.example:1234/").unwrap(), "http://stats.example:1234");
+        assert_eq!(address("127.0.0.1:7").unwrap(), "http://127.0.0.1:7");
+        assert_eq!(address("[::1]:7").unwrap(), "http://[::1]:7");
+        assert_eq!(address("stats").unwrap(), "http://stats:50051");
+        for text in ["", "https://x", "ftp://x", "http://x/path", "http://u:p@x", "a b", "http://:80"] {
+            assert!(address(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn moments_are_times_or_distances() {
+        assert_eq!(moment("2h").unwrap().as_millis(10_000_000), 2_800_000);
+        assert_eq!(moment("now").unwrap().as_millis(7), 7);
+        assert_eq!(moment("1970-01-01T01:00:01.5+01:00").unwrap().as_millis(0), 1_500);
+        assert!(moment("yesterday").is_err());
+    }
+}

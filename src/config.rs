@@ -1,0 +1,249 @@
+//! Every setting, as flags and `TASKTALLY_*` variables, checked once: what comes out of [`parse`] is good to run.
+//! A complaint names its flag. The settings of the client commands are in [`crate::cli::args`].
+
+use std::ffi::{OsStr, OsString};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::args::ClientCommand;
+use crate::limits;
+
+/// What the process was asked to do.
+#[derive(Debug)]
+pub struct Arguments {
+    pub log: LogConfig,
+    pub command: Command,
+}
+
+#[derive(Debug)]
+pub enum Command {
+    Serve(ServeConfig),
+    Client(ClientCommand),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    pub format: LogFormat,
+    /// A level, or tracing's directives (`tasktally=debug,h2=info`); checked.
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the server listens, what it keeps, and for how long.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ServeConfig {
+    /// Address to listen on, gRPC and HTTP alike; port 0 takes a free one.
+    #[arg(long, env = "TASKTALLY_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:50051", value_parser = socket_address)]
+    pub listen: SocketAddr,
+
+    /// Folder of the journal and its checkpoints; created if missing. One process at a time may hold it.
+    #[arg(long, env = "TASKTALLY_DATA_DIR", value_name = "DIR", default_value = "tasktally-data")]
+    pub data_dir: PathBuf,
+
+    /// Keep nothing on disk: --data-dir is not used, and every event is gone with the process.
+    #[arg(long, env = "TASKTALLY_EPHEMERAL", value_parser = BoolishValueParser::new())]
+    pub ephemeral: bool,
+
+    /// How long events can be queried: 1h to 30d.
+    #[arg(long, env = "TASKTALLY_RETENTION", value_name = "DURATION", default_value = "30d", value_parser = retention)]
+    pub retention: Duration,
+
+    /// Base of the `url` fields of answers, such as https://stats.example.com [default: http:// and where it listens]
+    #[arg(long, env = "TASKTALLY_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+
+    /// Partitions that share the workspaces out, each with a thread of its own [default: one for each core]
+    #[arg(long, env = "TASKTALLY_PARTITIONS", value_name = "N", default_value_t = cores(), hide_default_value = true, value_parser = partitions)]
+    pub partitions: usize,
+
+    /// Longest time that a shutdown may take, whatever clients do.
+    #[arg(long, env = "TASKTALLY_SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = shutdown_timeout)]
+    pub shutdown_timeout: Duration,
+
+    /// Time between two checkpoints; a restart replays what came after the last one.
+    #[arg(long, env = "TASKTALLY_CHECKPOINT_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = checkpoint_interval)]
+    pub checkpoint_interval: Duration,
+}
+
+impl ServeConfig {
+    /// The base of `url` fields, without a slash at its end, once it is known where the server really listens.
+    pub fn public_base(&self, bound: SocketAddr) -> String {
+        match &self.public_url {
+            Some(url) => url.clone(),
+            // "Every address" is none that a client could open.
+            None if bound.ip().is_unspecified() => format!("http://localhost:{}", bound.port()),
+            None => format!("http://{bound}"),
+        }
+    }
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tasktally                                    serve on 127.0.0.1:50051, data in ./tasktally-data
+  tasktally serve --listen 0.0.0.0:50051 --data-dir /var/lib/tasktally
+  tasktally --ephemeral                        try it without disk; `serve` may be left out before flags
+  tasktally simulate --backfill 1h             send an hour of a contact centre's events
+  tasktally get                                the statistics (or, with several workspaces, their list)
+  tasktally cumulative WS... --minutes 480 --split 5,30
+  tasktally watch WS...                        a live view
+  tasktally ingest events.ndjson               load events, one JSON object a line
+  tasktally healthcheck                        for probes
+
+Exit codes:
+  0  done
+  1  done, but events were refused (ingest, simulate), or NOT_SERVING (healthcheck), or the server failed (serve)
+  2  bad usage; of healthcheck also: unreachable
+  3  the server refuses the request as it is: do not repeat it unchanged
+  4  the server cannot be reached, is overloaded or too slow: try again later
+  5  something on this side failed: a file, the terminal
+
+Each flag can also be set by the variable that its --help names; flags win over variables.";
+
+#[derive(Parser)]
+#[command(
+    name = "tasktally",
+    version,
+    about = "Exact, pushed, durable statistics for task routers, over gRPC",
+    after_help = EXAMPLES,
+    subcommand_required = true,
+    max_term_width = 110
+)]
+struct Cli {
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(subcommand)]
+    command: CliCommand,
+}
+
+#[derive(Args)]
+struct LogArgs {
+    /// Form of the log lines on standard error.
+    #[arg(long, env = "TASKTALLY_LOG_FORMAT", value_enum, default_value = "human", global = true)]
+    log_format: LogFormat,
+
+    /// error, warn, info, debug or trace, or directives such as tasktally=debug,h2=info [default: RUST_LOG, or info for
+    /// serve and warn for the others]
+    #[arg(long, env = "TASKTALLY_LOG_LEVEL", value_name = "LEVEL", global = true, value_parser = log_level)]
+    log_level: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum CliCommand {
+    /// Run the server; also what `tasktally` alone does.
+    Serve(ServeConfig),
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+/// The arguments of this process. Ends the process on --help and on bad usage.
+pub fn parse() -> Arguments {
+    let rust_log = std::env::var("RUST_LOG").ok().filter(|level| !level.is_empty());
+    try_parse(std::env::args_os(), rust_log).unwrap_or_else(|error| error.exit())
+}
+
+/// Likewise, of any arguments; the first is the program's name.
+///
+/// # Errors
+/// Bad usage, or a request for --help or --version, which clap counts as errors.
+pub fn try_parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    rust_log: Option<String>,
+) -> Result<Arguments, clap::Error> {
+    let cli = Cli::try_parse_from(with_command(arguments.into_iter().collect()))?;
+    let default_level = if matches!(cli.command, CliCommand::Serve(_)) { "info" } else { "warn" };
+    let level = match (cli.log.log_level, rust_log) {
+        (Some(level), _) => level,
+        (None, Some(level)) => log_level(&level)
+            .map_err(|why| Cli::command().error(ErrorKind::ValueValidation, format!("invalid RUST_LOG: {why}")))?,
+        (None, None) => default_level.to_owned(),
+    };
+    let command = match cli.command {
+        CliCommand::Serve(config) => Command::Serve(config),
+        CliCommand::Client(command) => Command::Client(command),
+    };
+    Ok(Arguments { log: LogConfig { format: cli.log.log_format, level }, command })
+}
+
+/// Puts `serve` where no command is: nothing at all was given, or only flags. Done here rather than by flags on the
+/// top level, so that the help of each command shows its own flags only, and a variable of the server that is wrong
+/// does not stop a client.
+fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_command = |argument: &OsStr| {
+        argument.to_str().is_some_and(|text| text == "help" || Cli::command().find_subcommand(text).is_some())
+    };
+    let asks = |argument: &OsStr| ["-h", "--help", "-V", "--version"].iter().any(|flag| argument == *flag);
+    let given = arguments.get(1..).unwrap_or_default();
+    let only_flags = given.first().is_none_or(|first| first.as_encoded_bytes().starts_with(b"-") && !asks(first));
+    if only_flags && !given.iter().any(|argument| is_command(argument)) {
+        let program = usize::from(!arguments.is_empty());
+        arguments.insert(program, "serve".into());
+    }
+    arguments
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::PARTITIONS))
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let mut found = text.to_socket_addrs().map_err(|error| format!("not an ADDRESS:PORT: {error}"))?;
+    found.next().ok_or_else(|| "the name has no address".to_owned())
+}
+
+fn retention(text: &str) -> Result<Duration, String> {
+    duration_within(text, limits::RETENTION_MIN, limits::RETENTION_MAX)
+}
+
+fn shutdown_timeout(text: &str) -> Result<Duration, String> {
+    duration_within(text, limits::SHUTDOWN_TIMEOUT_MIN, limits::SHUTDOWN_TIMEOUT_MAX)
+}
+
+fn checkpoint_interval(text: &str) -> Result<Duration, String> {
+    duration_within(text, limits::CHECKPOINT_INTERVAL_MIN, limits::CHECKPOINT_INTERVAL_MAX)
+}
+
+/// A duration as people write it (`90s`, `15min`, `30d`), within bounds that are both allowed.
+pub(crate) fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if (min..=max).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err(format!("must be {} to {}", humantime::format_duration(min), humantime::format_duration(max)))
+    }
+}
+
+fn partitions(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=limits::PARTITIONS).contains(&count) => Ok(count),
+        _ => Err(format!("must be a number from 1 to {}", limits::PARTITIONS)),
+    }
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let uri: http::Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !web || uri.authority().is_none() || uri.query().is_some() {
+        return Err("must be http:// or https://, a host, and at most a path".to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn log_level(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

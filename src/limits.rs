@@ -1,0 +1,211 @@
+//! Every bound, as a constant with its reason. What a caller can make grow is bounded here and nowhere else; where two
+//! bounds depend on each other the relation is asserted when the crate is compiled.
+
+use std::time::Duration;
+
+// ---- One call -------------------------------------------------------------------------------------------------------
+
+/// Events in one request of IngestService. Batches above 1,000 gain nothing, so ten times that leaves room for every
+/// producer and still bounds what one call can hold.
+pub const EVENTS_PER_CALL: usize = 10_000;
+
+/// Bytes of one message after decompression: gRPC's customary bound. An event takes 200 to 400 bytes.
+pub const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of all headers of one call: ample for tracing and credentials, small next to a message.
+pub const HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// Bytes of a name in an event (task channel, activity, worker, queue, workflow). The task router's own names end at
+/// 256 characters; UTF-8 takes at most four bytes for each.
+pub const NAME_BYTES: usize = 1_024;
+
+/// Bytes of an event's `sid` that a refusal echoes: a well-formed one has 34, and rubbish need not come back whole.
+pub const ECHOED_SID_BYTES: usize = 64;
+
+/// Requests of one StreamEvents that are read and not yet answered; beyond it the server stops reading.
+pub const STREAM_UNANSWERED_REQUESTS: usize = 16;
+
+// ---- Connections ----------------------------------------------------------------------------------------------------
+
+/// Connections open at a time. Each costs some 50 KiB with its flow-control windows in use.
+pub const CONNECTIONS: usize = 10_000;
+
+/// Calls in flight on one connection: a proxy may carry a thousand watchers over one.
+pub const STREAMS_PER_CONNECTION: u32 = 2_000;
+
+/// Connections that have not finished their handshake. They cost CPU before anything is known about the caller.
+pub const HANDSHAKES: usize = 256;
+
+/// Time that a handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time between two keep-alive pings: below the five minutes after which common NAT tables forget a flow.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Time in which a keep-alive ping must be answered before the connection counts as dead.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Streams that a peer may open and reset at once before the connection is closed: bounds the rapid-reset attack.
+pub const PENDING_RESET_STREAMS: usize = 100;
+
+// ---- The pipeline ---------------------------------------------------------------------------------------------------
+
+/// Events that wait in the queue of one partition: some 0.3 s of work, and under 100 MB of decoded events.
+pub const QUEUED_EVENTS: usize = 200_000;
+
+/// Events that one group commit holds: bounds the time between two syncs and the memory of one group.
+pub const GROUP_EVENTS: usize = 50_000;
+
+/// Partitions, each with its thread.
+pub const PARTITIONS: usize = 256;
+
+/// Delay that an overloaded server asks for: the time in which a full queue drains by half.
+pub const OVERLOAD_RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Delay that a server asks for while it starts, stops or cannot write its journal, which it tries again each second.
+pub const UNAVAILABLE_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+// ---- Objects held ---------------------------------------------------------------------------------------------------
+
+/// Workspaces of one server.
+pub const WORKSPACES: usize = 10_000;
+
+/// Task channels of one workspace. Real ones have five; each has a history of its own.
+pub const CHANNELS_PER_WORKSPACE: usize = 1_000;
+
+/// Activities of one workspace. A row of every real-time answer each.
+pub const ACTIVITIES_PER_WORKSPACE: usize = 10_000;
+
+/// Workers of one workspace, those deleted included, since a deletion is remembered for ever.
+pub const WORKERS_PER_WORKSPACE: usize = 1_000_000;
+
+/// Active tasks of one workspace: some 200 bytes each.
+pub const ACTIVE_TASKS_PER_WORKSPACE: usize = 5_000_000;
+
+// ---- Questions ------------------------------------------------------------------------------------------------------
+
+/// Thresholds of one `split_by_wait_time`.
+pub const THRESHOLDS: usize = 20;
+
+/// Least threshold, in seconds.
+pub const THRESHOLD_MIN_SECONDS: i32 = 1;
+
+/// Largest threshold, in seconds: the longest wait that the retention can show.
+pub const THRESHOLD_MAX_SECONDS: i32 = 30 * 24 * 60 * 60;
+
+/// Least `minutes` of an interval.
+pub const MINUTES_MIN: i32 = 1;
+
+/// Largest `minutes` of an interval: the retention.
+pub const MINUTES_MAX: i32 = 30 * 24 * 60;
+
+/// `minutes` of an interval where the request names none.
+pub const MINUTES_DEFAULT: i32 = 15;
+
+/// Items of one page of a list where the request names no number.
+pub const PAGE_SIZE_DEFAULT: usize = 50;
+
+/// Items of one page of a list at most; a larger request counts as this one.
+pub const PAGE_SIZE_MAX: usize = 1_000;
+
+/// Bytes of a page token: the longest name, and room for its encoding.
+pub const PAGE_TOKEN_BYTES: usize = 2 * NAME_BYTES + 64;
+
+// ---- Watches --------------------------------------------------------------------------------------------------------
+
+/// Least `min_interval` of a watch; also how often one state is encoded at most.
+pub const WATCH_MIN_INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// `min_interval` of a watch where the request names none: what people call immediate.
+pub const WATCH_MIN_INTERVAL_DEFAULT: Duration = Duration::from_millis(100);
+
+/// Least `heartbeat_interval` of a watch.
+pub const WATCH_HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+
+/// `heartbeat_interval` of a watch where the request names none.
+pub const WATCH_HEARTBEAT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Largest interval of either kind: a stall should show within the hour.
+pub const WATCH_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Age of a message when it is handed to the transport, at most.
+pub const WATCH_MESSAGE_AGE: Duration = Duration::from_millis(100);
+
+/// Views by task channel that a workspace keeps ready; the least recently asked for goes first.
+pub const CACHED_CHANNEL_VIEWS: usize = 256;
+
+// ---- Time -----------------------------------------------------------------------------------------------------------
+
+/// How far an event may be ahead of the server's clock: clocks of producers differ by seconds, five minutes is wrong.
+pub const FUTURE_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// Least retention: what the default interval needs, several times over.
+pub const RETENTION_MIN: Duration = Duration::from_secs(60 * 60);
+
+/// Largest retention, and the default: that of the mirrored resources.
+pub const RETENTION_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How much longer than the retention events stay stored, so that rounding, or a clock that was set back, never asks
+/// for one that was pruned.
+pub const RETENTION_SLACK: Duration = Duration::from_secs(60 * 60);
+
+/// How long a shutdown may take whatever clients do.
+pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(20);
+pub const SHUTDOWN_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+pub const SHUTDOWN_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Time between two checkpoints: a restart replays at most this much, some seconds of work.
+pub const CHECKPOINT_INTERVAL_DEFAULT: Duration = Duration::from_secs(5 * 60);
+pub const CHECKPOINT_INTERVAL_MIN: Duration = Duration::from_secs(1);
+pub const CHECKPOINT_INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+// ---- The client commands --------------------------------------------------------------------------------------------
+
+/// Bytes of one line of `tasktally ingest`. An event has a few hundred; a longer line is refused and skipped.
+pub const LINE_BYTES: usize = 1024 * 1024;
+
+/// Bytes of events that a client command puts into one request: a message with room for its framing.
+pub const CLIENT_BATCH_BYTES: usize = 3 * 1024 * 1024;
+
+/// Events that a client command puts into one request by default: above it nothing is gained.
+pub const CLIENT_BATCH_EVENTS: usize = 1_000;
+
+/// Requests that a client command may have in flight on one connection.
+pub const CLIENT_IN_FLIGHT_MAX: usize = 256;
+
+/// Connections that `tasktally simulate` opens at most.
+pub const CLIENT_CONNECTIONS_MAX: usize = 256;
+
+/// Pause before the first repetition of a call; it doubles with each further one.
+pub const CLIENT_BACKOFF_MIN: Duration = Duration::from_millis(100);
+
+/// Longest pause between two repetitions, unless the server asks for a longer one.
+pub const CLIENT_BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+// ---- Relations ------------------------------------------------------------------------------------------------------
+
+const _: () = assert!(EVENTS_PER_CALL <= QUEUED_EVENTS, "one call must fit into an empty queue");
+const _: () = assert!(GROUP_EVENTS <= QUEUED_EVENTS, "a group is taken from the queue");
+const _: () = assert!(EVENTS_PER_CALL <= GROUP_EVENTS, "a call is never cut in two by a group");
+const _: () = assert!(CLIENT_BATCH_EVENTS <= EVENTS_PER_CALL, "what our clients send is taken");
+const _: () = assert!(CLIENT_BATCH_BYTES + LINE_BYTES <= MESSAGE_BYTES, "a batch may pass its bound by one event");
+const _: () = assert!(HEADER_LIST_BYTES as usize * 8 <= MESSAGE_BYTES, "headers are small next to messages");
+const _: () = assert!(NAME_BYTES < LINE_BYTES, "a line holds an event with the longest names");
+const _: () = assert!(PAGE_TOKEN_BYTES > NAME_BYTES, "a token names the last item of a page");
+const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);
+const _: () = assert!(PAGE_SIZE_MAX * (NAME_BYTES + 128) <= MESSAGE_BYTES, "a full page fits into a message");
+const _: () = assert!(MINUTES_MIN <= MINUTES_DEFAULT && MINUTES_DEFAULT <= MINUTES_MAX);
+const _: () = assert!(MINUTES_MAX as u64 * 60 == RETENTION_MAX.as_secs(), "minutes reach as far as the retention");
+const _: () = assert!(THRESHOLD_MAX_SECONDS as u64 == RETENTION_MAX.as_secs(), "no wait is longer than the retention");
+const _: () = assert!(MINUTES_DEFAULT as u64 * 60 <= RETENTION_MIN.as_secs(), "the default interval is never too old");
+const _: () = assert!(RETENTION_MIN.as_secs() <= RETENTION_MAX.as_secs());
+const _: () = assert!(WATCH_MIN_INTERVAL_MIN.as_millis() <= WATCH_MIN_INTERVAL_DEFAULT.as_millis());
+const _: () = assert!(WATCH_HEARTBEAT_MIN.as_millis() <= WATCH_HEARTBEAT_DEFAULT.as_millis());
+const _: () = assert!(WATCH_MIN_INTERVAL_DEFAULT.as_millis() <= WATCH_HEARTBEAT_DEFAULT.as_millis());
+const _: () = assert!(WATCH_HEARTBEAT_DEFAULT.as_millis() <= WATCH_INTERVAL_MAX.as_millis());
+const _: () = assert!(WATCH_MIN_INTERVAL_MIN.as_millis() <= WATCH_MESSAGE_AGE.as_millis(), "shared states stay fresh");
+const _: () = assert!(HANDSHAKES <= CONNECTIONS);
+const _: () = assert!(CACHED_CHANNEL_VIEWS <= CHANNELS_PER_WORKSPACE);
+const _: () = assert!(CLIENT_BACKOFF_MIN.as_millis() <= CLIENT_BACKOFF_MAX.as_millis());
+const _: () = assert!(CHECKPOINT_INTERVAL_MIN.as_millis() <= CHECKPOINT_INTERVAL_DEFAULT.as_millis());
+const _: () = assert!(SHUTDOWN_TIMEOUT_MIN.as_millis() <= SHUTDOWN_TIMEOUT_DEFAULT.as_millis());
