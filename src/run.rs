@@ -1,14 +1,61 @@
-//! From a checked configuration to a running server and back to an exit code.
+//! From a checked configuration to a running server, and back to an exit code.
+//!
+//! The port is open from the first moment: health says NOT_SERVING and every call UNAVAILABLE while the journal is
+//! replayed. Shutting down is the same way back: NOT_SERVING, streams end, calls in flight finish, a checkpoint is
+//! written, the journal is closed.
 
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::api::encode::Links;
+use crate::api::{self, Api, ApiLimits};
 use crate::config::ServeConfig;
+use crate::journal::{Journal, OpenError};
+use crate::limits;
+use crate::pipeline::{self, GrowthLimits, JournalHealth, Keeper, Pipeline, RecoveryError, Running, SystemClock};
+use crate::server::{self, Health, Outcome};
+
+/// How often it is looked whether a checkpoint is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A checkpoint is also due after this many events, so that a restart has little to replay whatever the rate.
+const CHECKPOINT_EVENTS: u64 = 2_000_000;
+/// After the journal is lost: the time in which callers hear of it.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// The services by the names that health knows them by.
+const INGEST: &str = "tasktally.v1.IngestService";
+const READS: &[&str] = &["tasktally.v1.StatisticsService"];
+
+/// Files that are open besides connections: the journal, checkpoints, the runtime's own.
+const FILES_BESIDES: u64 = 64;
 
 /// Why the server did not run, or stopped running other than by request.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("this build holds the client commands only: the server is not wired yet")]
-    NotWired,
+    #[error("cannot start the runtime: {0}")]
+    Runtime(std::io::Error),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("cannot read the journal: {0}")]
+    Recover(#[from] RecoveryError),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("the journal is lost: {0}; everything acknowledged is in the data directory as far as the disk kept it")]
+    JournalLost(Arc<str>),
+    #[error("interrupted while starting")]
+    Interrupted,
 }
 
 /// Serves until it is told to stop.
@@ -16,6 +63,271 @@ pub enum ServeError {
 /// # Errors
 /// The server could not start, or could not go on.
 pub fn serve(config: ServeConfig) -> Result<ExitCode, ServeError> {
-    tracing::debug!(?config, "asked to serve");
-    Err(ServeError::NotWired)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
+    let outcome = runtime.block_on(run(config));
+    // Nothing that a blocked thread does may hold the process.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
+    let mut signals = Signals::listen().map_err(ServeError::Runtime)?;
+    raise_file_limit();
+    let failed = |source| ServeError::Listen { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+
+    let stop = CancellationToken::new();
+    let health = Health::starting(INGEST, READS).await;
+    let pipeline = Pipeline::default();
+    let links = Arc::new(Links::new(&config.public_base(address)));
+    let api = Api { pipeline: pipeline.clone(), links, limits: ApiLimits::default(), stop: stop.clone() };
+    let router = server::router(routes(&api, &health));
+    let bound = config.shutdown_timeout / 2;
+    let settings = server::Settings { drained: is_endless, ..server::Settings::default() };
+    let serving = tokio::spawn(server::serve(listener, router, settings, stop.clone(), bound));
+
+    let (starting, config_there) = (pipeline.clone(), config.clone());
+    let mut started = spawn_blocking(move || start(&config_there, starting));
+    let running = tokio::select! {
+        running = &mut started => running.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?,
+        () = signals.next() => return Err(ServeError::Interrupted),
+    };
+    health.serving().await;
+    greet(&config, address);
+
+    let life = Life { config, pipeline, health, stop, serving };
+    life.live(running, signals).await
+}
+
+/// Each connection is a file, and the usual soft limit of 1,024 would leave the journal without.
+fn raise_file_limit() {
+    let wanted = server::Connections::default().max_connections as u64 + FILES_BESIDES;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < wanted => {
+            tracing::warn!(limit, wanted, "the limit on open files is low; it bounds the connections");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit on open files"),
+    }
+}
+
+fn routes(api: &Api, health: &Health) -> Routes {
+    let mut routes = Routes::new(api.statistics_service());
+    routes = routes.add_service(api.ingest_service()).add_service(health.service());
+    match api::reflection::services() {
+        Ok((v1, v1alpha)) => routes.add_service(v1).add_service(v1alpha),
+        Err(error) => unreachable!("the descriptors that this build embeds are damaged: {error}"),
+    }
+}
+
+/// The streams that only the server can end: a watch whose client reads nothing is never polled again.
+fn is_endless(path: &str) -> bool {
+    path == "/tasktally.v1.StatisticsService/WatchRealtime" || server::is_library_stream(path)
+}
+
+/// Opens the journal, replays it, and starts the threads. Blocks.
+fn start(config: &ServeConfig, pipeline: Pipeline) -> Result<Running, ServeError> {
+    let settings = settings(config);
+    let clock = Arc::new(SystemClock);
+    if config.ephemeral {
+        tracing::warn!("EPHEMERAL: nothing is kept on disk; every event is gone when this process ends");
+        return pipeline::start_ephemeral(settings, clock, pipeline).map_err(ServeError::Thread);
+    }
+    let started = Instant::now();
+    let (mut journal, opened) = Journal::open(&config.data_dir, &format!("listening on {}", config.listen))?;
+    if let Some(cut) = &opened.cut {
+        tracing::warn!(%cut, "the journal's newest bytes were not whole");
+    }
+    let recovered = pipeline::recover(&mut journal, &config.data_dir, &settings)?;
+    tracing::info!(
+        data_dir = %config.data_dir.display(),
+        workspaces = recovered.workspaces.len(),
+        replayed = recovered.replayed,
+        position = journal.end(),
+        took_ms = started.elapsed().as_millis() as u64,
+        "recovered"
+    );
+    pipeline::start(settings, clock, journal, recovered, &config.data_dir, pipeline).map_err(ServeError::Thread)
+}
+
+fn settings(config: &ServeConfig) -> pipeline::Settings {
+    pipeline::Settings {
+        retention_ms: config.retention.as_millis() as i64,
+        partitions: config.partitions,
+        queue_events: limits::QUEUED_EVENTS,
+        queue_questions: limits::QUEUED_QUESTIONS,
+        views: limits::CACHED_VIEWS,
+        views_per_workspace: limits::CACHED_CHANNEL_VIEWS,
+        growth: GrowthLimits {
+            workspaces: limits::WORKSPACES,
+            channels: limits::CHANNELS_PER_WORKSPACE,
+            workers: limits::WORKERS_PER_WORKSPACE,
+            activities: limits::ACTIVITIES_PER_WORKSPACE,
+            tasks: limits::ACTIVE_TASKS_PER_WORKSPACE,
+            name_bytes: limits::NAME_BYTES,
+        },
+    }
+}
+
+/// Says on standard output where the server is and how to try it. A closed standard output is no trouble.
+fn greet(config: &ServeConfig, address: SocketAddr) {
+    let data = if config.ephemeral {
+        "nowhere: --ephemeral, every event is gone when this process ends".to_owned()
+    } else {
+        std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()).display().to_string()
+    };
+    let _ = writeln!(
+        std::io::stdout(),
+        "tasktally {version} listens on {address}\n\
+         data   {data}\n\
+         try    tasktally simulate --backfill 1h --address {address}\n       \
+         grpcurl -plaintext {address} tasktally.v1.StatisticsService/ListWorkspaces",
+        version = env!("CARGO_PKG_VERSION"),
+    );
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// A server that is up.
+struct Life {
+    config: ServeConfig,
+    pipeline: Pipeline,
+    health: Health,
+    stop: CancellationToken,
+    serving: JoinHandle<Outcome>,
+}
+
+impl Life {
+    async fn live(self, mut running: Running, mut signals: Signals) -> Result<ExitCode, ServeError> {
+        let mut journal = match self.pipeline.health() {
+            Some(journal) => journal,
+            None => unreachable!("the pipeline was started before the server went live"),
+        };
+        let mut keeping = Keeping::new(running.keeper.take(), self.config.checkpoint_interval, self.pipeline.passed());
+        loop {
+            tokio::select! {
+                () = signals.next() => break,
+                changed = journal.changed() => match changed {
+                    Ok(()) => self.mind(&mut journal).await?,
+                    Err(_) => return Err(ServeError::JournalLost("its thread has ended".into())),
+                },
+                () = tokio::time::sleep(LOOK_EVERY) => keeping.look(&self.pipeline).await,
+            }
+        }
+        self.leave(running, keeping, signals).await
+    }
+
+    /// The journal can no longer be written, or can again.
+    async fn mind(&self, journal: &mut watch::Receiver<JournalHealth>) -> Result<(), ServeError> {
+        let state = journal.borrow_and_update().clone();
+        match state {
+            JournalHealth::Writable => self.health.serving().await,
+            JournalHealth::Unwritable(_) => self.health.journal_unwritable().await,
+            JournalHealth::Lost(cause) => {
+                self.health.draining().await;
+                self.stop.cancel();
+                tokio::time::sleep(LAST_WORDS).await;
+                return Err(ServeError::JournalLost(cause));
+            }
+        }
+        Ok(())
+    }
+
+    async fn leave(self, running: Running, keeping: Keeping, mut signals: Signals) -> Result<ExitCode, ServeError> {
+        let started = Instant::now();
+        tracing::info!(bound_s = self.config.shutdown_timeout.as_secs(), "stopping; a second signal stops at once");
+        self.health.draining().await;
+        self.stop.cancel();
+        let orderly = async {
+            if let Ok(outcome) = self.serving.await {
+                tracing::info!(connections = outcome.accepted, cut = outcome.cut, "connections closed");
+            }
+            keeping.finish(running).await;
+        };
+        tokio::select! {
+            outcome = tokio::time::timeout(self.config.shutdown_timeout, orderly) => match outcome {
+                Ok(()) => tracing::info!(took_ms = started.elapsed().as_millis() as u64, "stopped"),
+                Err(_) => tracing::warn!("the time for stopping is over; what is on disk is whole, the next start replays more"),
+            },
+            () = signals.next() => {
+                tracing::warn!("second signal: stopping at once");
+                return Ok(ExitCode::from(130));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// When the next checkpoint is due, and who writes it. Writing goes on in the background, so that signals and trouble
+/// are heard meanwhile.
+struct Keeping {
+    keeper: Option<Keeper>,
+    writing: Option<JoinHandle<Keeper>>,
+    interval: Duration,
+    last: Instant,
+    at: u64,
+}
+
+impl Keeping {
+    fn new(keeper: Option<Keeper>, interval: Duration, at: u64) -> Keeping {
+        Keeping { keeper, writing: None, interval, last: Instant::now(), at }
+    }
+
+    async fn look(&mut self, pipeline: &Pipeline) {
+        if self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.take_back().await;
+        }
+        let due = self.last.elapsed() >= self.interval || pipeline.passed() >= self.at + CHECKPOINT_EVENTS;
+        let Some(mut keeper) = self.keeper.take_if(|_| due) else { return };
+        self.last = Instant::now();
+        self.at = pipeline.passed();
+        self.writing = Some(spawn_blocking(move || {
+            keep(&mut keeper);
+            keeper
+        }));
+    }
+
+    async fn take_back(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            self.keeper = Some(writing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())));
+        }
+    }
+
+    /// The last checkpoint, then the end of the threads.
+    async fn finish(mut self, running: Running) {
+        self.take_back().await;
+        let finish = move || {
+            if let Some(keeper) = &mut self.keeper {
+                keep(keeper);
+            }
+            running.stop();
+        };
+        spawn_blocking(finish).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    }
+}
+
+fn keep(keeper: &mut Keeper) {
+    let now = pipeline::Clock::now(&SystemClock);
+    if let Err(error) = keeper.run_once(now) {
+        tracing::error!(%error, "cannot write a checkpoint; the journal has everything, a restart replays more of it");
+    }
 }

@@ -8,6 +8,8 @@ use prost::Message;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
+use super::status::{ApiError, status};
+
 /// A message that was encoded ahead, so that one encoding serves many callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded(Bytes);
@@ -90,8 +92,12 @@ impl<Question: Message + Default> Decoder for QuestionDecoder<Question> {
     type Error = Status;
 
     fn decode(&mut self, body: &mut DecodeBuf<'_>) -> Result<Option<Question>, Status> {
-        Question::decode(body).map(Some).map_err(|error| Status::invalid_argument(error.to_string()))
+        Question::decode(body).map(Some).map_err(not_the_message)
     }
+}
+
+fn not_the_message(error: prost::DecodeError) -> Status {
+    status(ApiError::NotTheMessage { cause: error.to_string() })
 }
 
 impl<Answer: Message> Encoder for AnswerEncoder<Answer> {

@@ -1,4 +1,78 @@
 //! The wire: the only room that knows tonic and prost.
+//!
+//! A call is decoded ([`decode`]), asked of the pipeline, and its answer encoded ([`encode`]); what goes wrong becomes
+//! a status in one place ([`status`]). There is one file for each thing that callers do: [`statistics`], [`watch`],
+//! [`listing`], [`ingest`].
 
 pub mod codec;
+pub mod decode;
+pub mod encode;
+pub mod feed;
+pub mod ingest;
+pub mod listing;
 pub mod proto;
+pub mod refine;
+pub mod reflection;
+pub mod statistics;
+pub mod status;
+pub mod watch;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tonic::Request;
+use tonic::codec::CompressionEncoding;
+
+use crate::pipeline::{Caller, Pipeline};
+use encode::Links;
+use proto::v1::ingest_service_server::IngestServiceServer;
+use proto::v1::statistics_service_server::StatisticsServiceServer;
+use refine::Refined;
+
+/// What one call may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiLimits {
+    /// Events in one request.
+    pub max_events: usize,
+    /// One message, after decompression.
+    pub max_message_bytes: usize,
+    /// Requests of one ingest stream that are read and not yet answered.
+    pub max_requests_in_flight: usize,
+}
+
+impl Default for ApiLimits {
+    fn default() -> Self {
+        ApiLimits { max_events: 10_000, max_message_bytes: 4 << 20, max_requests_in_flight: 8 }
+    }
+}
+
+/// What every handler works with.
+#[derive(Clone)]
+pub struct Api {
+    pub pipeline: Pipeline,
+    pub links: Arc<Links>,
+    pub limits: ApiLimits,
+    /// Cancelled when the server shuts down: streams end.
+    pub stop: CancellationToken,
+}
+
+impl Api {
+    pub fn statistics_service(&self) -> Refined<StatisticsServiceServer<statistics::Statistics>> {
+        let service = StatisticsServiceServer::new(statistics::Statistics::new(self.clone()))
+            .max_decoding_message_size(self.limits.max_message_bytes)
+            .accept_compressed(CompressionEncoding::Gzip);
+        Refined::new(service, self.limits.max_message_bytes)
+    }
+
+    pub fn ingest_service(&self) -> Refined<IngestServiceServer<ingest::Ingest>> {
+        let service = IngestServiceServer::new(ingest::Ingest::new(self.clone()))
+            .max_decoding_message_size(self.limits.max_message_bytes)
+            .accept_compressed(CompressionEncoding::Gzip);
+        Refined::new(service, self.limits.max_message_bytes)
+    }
+}
+
+/// On whose behalf a call is made. There are no credentials yet, so that everybody may see everything.
+fn caller<T>(_request: &Request<T>) -> Caller {
+    Caller::everything()
+}

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::totals::Totals;
 use crate::event::{AccountSid, ActivitySid, ChannelSid, Millis, SecondRange, TaskSid};
 
@@ -59,7 +61,7 @@ pub struct LongestWaiting {
 }
 
 /// Tasks by status: active ones, and those that ended in the last five minutes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StatusCounts {
     pub pending: i64,
     pub reserved: i64,

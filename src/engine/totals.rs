@@ -37,7 +37,7 @@ impl Figure {
     ];
 
     /// Whether each event of this figure brings a wait.
-    pub fn has_wait(self) -> bool {
+    pub const fn has_wait(self) -> bool {
         matches!(self, Figure::ReservationsAccepted | Figure::TasksCanceled)
     }
 }
@@ -112,6 +112,21 @@ impl Totals {
 
     pub fn count(&self, figure: Figure) -> u64 {
         self.counts[figure as usize]
+    }
+
+    /// Adds what another stretch of time, or another series, adds up to. Both must have the same thresholds.
+    pub fn merge(&mut self, other: &Totals) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.accepted.merge(&other.accepted);
+        self.canceled.merge(&other.canceled);
+        let thresholds = |totals: &Totals| totals.splits.iter().map(|split| split.threshold).collect::<Vec<_>>();
+        debug_assert_eq!(thresholds(self), thresholds(other), "sums for different thresholds");
+        for (split, more) in self.splits.iter_mut().zip(&other.splits) {
+            split.accepted_below += more.accepted_below;
+            split.canceled_below += more.canceled_below;
+        }
     }
 
     /// Counts one event.

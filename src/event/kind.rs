@@ -1,5 +1,7 @@
 //! The 49 kinds of event, and what each carries.
 
+use serde::{Deserialize, Serialize};
+
 use super::Event;
 
 /// What happened. The discriminant is the number of the wire's enum and of the log: a number, once given, stays.
@@ -67,7 +69,7 @@ pub struct Carried {
 }
 
 /// The status of a task just after an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum TaskStatus {
     Pending = 1,

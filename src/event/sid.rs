@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The id of one kind of object. The two letters are part of the type, the 16 bytes are the value, so that two ids
 /// of different kinds cannot be mixed up and upper or lower case cannot make one id look like two.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Sid<const A: u8, const B: u8>([u8; 16]);
 
 pub type AccountSid = Sid<b'A', b'C'>;

@@ -1,0 +1,222 @@
+//! From the wire's event to the vocabulary's, or to the reason for refusing it.
+//!
+//! The reasons come in a fixed order: what is missing, then what is malformed, then an unknown type, each by the order
+//! of the contract's fields. So presence is looked at first, over all that the type requires; what is present is read
+//! after that, in order, up to the first field that cannot be. Age, account and limits are the pipeline's to judge.
+
+use prost_types::Timestamp;
+
+use super::{MALFORMED_TIMESTAMP, moment};
+use crate::api::proto::v1::{self, RejectionReason};
+use crate::event::{
+    Activity, Carried, Event, EventKind, MalformedSid, Millis, Reservation, Sid, Task, TaskStatus, Worker,
+};
+
+/// An event that cannot be taken as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub reason: RejectionReason,
+    /// Path within the event: `task.date_created`.
+    pub field: &'static str,
+    pub message: String,
+}
+
+/// The events of one request, each with its index in it.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// What goes on to the pipeline, by ascending index.
+    pub events: Vec<(u32, Event)>,
+    /// What does not, by ascending index.
+    pub refused: Vec<(u32, Refused)>,
+    /// The sid of each event as it was sent, to be echoed should it be refused.
+    pub sids: Vec<String>,
+}
+
+/// Reads the events of one request. The caller has bounded their number.
+pub fn batch(request: v1::IngestEventsRequest) -> Batch {
+    let v1::IngestEventsRequest { events } = request;
+    let mut batch =
+        Batch { events: Vec::with_capacity(events.len()), refused: Vec::new(), sids: Vec::with_capacity(events.len()) };
+    for (index, mut message) in (0..).zip(events) {
+        let read = event(&mut message);
+        batch.sids.push(message.sid);
+        match read {
+            Ok(event) => batch.events.push((index, event)),
+            Err(refused) => batch.refused.push((index, refused)),
+        }
+    }
+    batch
+}
+
+/// Reads one event. Its names are moved out of the message, its sid stays.
+pub fn event(message: &mut v1::Event) -> Result<Event, Refused> {
+    let kind = EventKind::from_number(message.r#type);
+    let carried = kind.map_or(NOTHING, EventKind::carried);
+    if let Some(field) = first_missing(message, kind, carried) {
+        return Err(missing(field));
+    }
+    let v1::Event { sid, r#type, timestamp, account_sid, workspace_sid, task, reservation, worker, activity } = message;
+    let sid = required_sid("sid", sid)?;
+    let at = time("timestamp", timestamp.take())?.ok_or_else(|| missing("timestamp"))?;
+    let account = required_sid("account_sid", account_sid)?;
+    let workspace = required_sid("workspace_sid", workspace_sid)?;
+    let task = task.take().filter(|_| carried.task).map(read_task).transpose()?;
+    let reservation = reservation.take().filter(|_| carried.reservation).map(read_reservation).transpose()?;
+    let worker = worker.take().filter(|_| carried.worker).map(read_worker).transpose()?.flatten();
+    let activity = activity.take().filter(|_| carried.activity).map(read_activity).transpose()?;
+    let kind = kind.ok_or_else(|| unknown_type(*r#type))?;
+    Ok(Event { sid, kind, at, account, workspace, task, reservation, worker, activity })
+}
+
+/// What an event of an unknown type carries: its other groups cannot be judged.
+const NOTHING: Carried = Carried { task: false, reservation: false, worker: false, activity: false };
+
+/// The first field that the event's type requires and the event does not have.
+fn first_missing(message: &v1::Event, kind: Option<EventKind>, carried: Carried) -> Option<&'static str> {
+    let always = [
+        ("sid", !message.sid.is_empty()),
+        ("type", message.r#type != 0),
+        ("timestamp", message.timestamp.is_some()),
+        ("account_sid", !message.account_sid.is_empty()),
+        ("workspace_sid", !message.workspace_sid.is_empty()),
+    ];
+    let absent = |&(_, present): &(&'static str, bool)| !present;
+    let field = |(field, _): (&'static str, bool)| field;
+    always.into_iter().find(absent).map(field).or_else(|| {
+        let kind = kind?;
+        (carried.task.then(|| missing_of_task(message.task.as_ref(), kind)).flatten())
+            .or_else(|| carried.reservation.then(|| missing_of_reservation(message.reservation.as_ref())).flatten())
+            .or_else(|| carried.worker.then(|| missing_of_worker(message.worker.as_ref(), kind)).flatten())
+            .or_else(|| carried.activity.then(|| missing_of_activity(message.activity.as_ref(), kind)).flatten())
+    })
+}
+
+fn missing_of_task(task: Option<&v1::Task>, kind: EventKind) -> Option<&'static str> {
+    let Some(task) = task.filter(|task| !task.sid.is_empty()) else { return Some("task.sid") };
+    if kind.deletes_task() {
+        None
+    } else if task.date_created.is_none() {
+        Some("task.date_created")
+    } else if task.assignment_status == 0 {
+        Some("task.assignment_status")
+    } else if task.task_channel_unique_name.is_empty() {
+        Some("task.task_channel_unique_name")
+    } else {
+        None
+    }
+}
+
+fn missing_of_reservation(reservation: Option<&v1::Reservation>) -> Option<&'static str> {
+    reservation.is_none_or(|reservation| reservation.sid.is_empty()).then_some("reservation.sid")
+}
+
+fn missing_of_worker(worker: Option<&v1::Worker>, kind: EventKind) -> Option<&'static str> {
+    let states_activity = matches!(kind, EventKind::WorkerCreated | EventKind::WorkerActivityUpdate);
+    if !states_activity && kind != EventKind::WorkerDeleted {
+        None
+    } else if worker.is_none_or(|worker| worker.sid.is_empty()) {
+        Some("worker.sid")
+    } else if states_activity && worker.is_none_or(|worker| worker.activity_sid.is_empty()) {
+        Some("worker.activity_sid")
+    } else {
+        None
+    }
+}
+
+fn missing_of_activity(activity: Option<&v1::Activity>, kind: EventKind) -> Option<&'static str> {
+    if activity.is_none_or(|activity| activity.sid.is_empty()) {
+        Some("activity.sid")
+    } else if kind != EventKind::ActivityDeleted && activity.is_none_or(|activity| activity.friendly_name.is_empty()) {
+        Some("activity.friendly_name")
+    } else {
+        None
+    }
+}
+
+fn read_task(task: v1::Task) -> Result<Task, Refused> {
+    let v1::Task {
+        sid,
+        date_created,
+        assignment_status,
+        priority,
+        task_channel_unique_name,
+        task_channel_sid,
+        version,
+        task_queue_sid,
+        task_queue_name,
+        task_queue_entered_date,
+        workflow_sid,
+        workflow_name,
+    } = task;
+    Ok(Task {
+        sid: required_sid("task.sid", &sid)?,
+        date_created: time("task.date_created", date_created)?,
+        status: status("task.assignment_status", assignment_status)?,
+        priority,
+        channel_name: name(task_channel_unique_name),
+        channel_sid: optional_sid("task.task_channel_sid", &task_channel_sid)?,
+        version,
+        queue_sid: optional_sid("task.task_queue_sid", &task_queue_sid)?,
+        queue_name: name(task_queue_name),
+        queue_entered: time("task.task_queue_entered_date", task_queue_entered_date)?,
+        workflow_sid: optional_sid("task.workflow_sid", &workflow_sid)?,
+        workflow_name: name(workflow_name),
+    })
+}
+
+fn read_reservation(reservation: v1::Reservation) -> Result<Reservation, Refused> {
+    let v1::Reservation { sid, version } = reservation;
+    Ok(Reservation { sid: required_sid("reservation.sid", &sid)?, version })
+}
+
+/// `None` for a worker without a sid: where none is required, such a group names no worker.
+fn read_worker(worker: v1::Worker) -> Result<Option<Worker>, Refused> {
+    let v1::Worker { sid, friendly_name, activity_sid, activity_name, version } = worker;
+    let sid = optional_sid("worker.sid", &sid)?;
+    let activity_sid = optional_sid("worker.activity_sid", &activity_sid)?;
+    let (friendly_name, activity_name) = (name(friendly_name), name(activity_name));
+    Ok(sid.map(|sid| Worker { sid, name: friendly_name, activity_sid, activity_name, version }))
+}
+
+fn read_activity(activity: v1::Activity) -> Result<Activity, Refused> {
+    let v1::Activity { sid, friendly_name, available } = activity;
+    Ok(Activity { sid: required_sid("activity.sid", &sid)?, name: name(friendly_name), available })
+}
+
+fn required_sid<const A: u8, const B: u8>(field: &'static str, text: &str) -> Result<Sid<A, B>, Refused> {
+    Sid::parse(text).map_err(|error: MalformedSid| malformed(field, error.to_string()))
+}
+
+fn optional_sid<const A: u8, const B: u8>(field: &'static str, text: &str) -> Result<Option<Sid<A, B>>, Refused> {
+    if text.is_empty() { Ok(None) } else { required_sid(field, text).map(Some) }
+}
+
+fn time(field: &'static str, timestamp: Option<Timestamp>) -> Result<Option<Millis>, Refused> {
+    let read = |timestamp| moment(&timestamp).ok_or_else(|| malformed(field, MALFORMED_TIMESTAMP.to_owned()));
+    timestamp.map(read).transpose()
+}
+
+fn status(field: &'static str, number: i32) -> Result<Option<TaskStatus>, Refused> {
+    match TaskStatus::from_number(number) {
+        Some(status) => Ok(Some(status)),
+        None if number == 0 => Ok(None),
+        None => Err(malformed(field, format!("{number} is not a status of a task"))),
+    }
+}
+
+fn name(text: String) -> Option<Box<str>> {
+    (!text.is_empty()).then(|| text.into_boxed_str())
+}
+
+fn missing(field: &'static str) -> Refused {
+    Refused { reason: RejectionReason::MissingField, field, message: format!("{field} is required") }
+}
+
+fn malformed(field: &'static str, why: String) -> Refused {
+    Refused { reason: RejectionReason::MalformedField, field, message: format!("{field}: {why}") }
+}
+
+fn unknown_type(number: i32) -> Refused {
+    let message = format!("{number} is not a type of event that this version knows");
+    Refused { reason: RejectionReason::UnknownType, field: "type", message }
+}

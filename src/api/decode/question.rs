@@ -1,0 +1,159 @@
+//! From requests to questions, collecting everything that is wrong with them.
+
+use std::time::Duration;
+
+use prost_types::Timestamp;
+use tonic_types::FieldViolation;
+
+use super::Violations;
+use crate::api::proto::v1;
+use crate::engine::{ChannelFilter, Window};
+use crate::event::{Millis, WorkspaceSid};
+
+/// 30 days, in minutes.
+const MOST_MINUTES: i32 = 43_200;
+const MOST_THRESHOLDS: usize = 20;
+/// 30 days, in seconds.
+const MOST_THRESHOLD_S: u32 = 2_592_000;
+const LEAST_INTERVAL: Duration = Duration::from_millis(10);
+const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
+const LEAST_HEARTBEAT: Duration = Duration::from_millis(100);
+const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(5);
+const MOST_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// What is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealtimeRequest {
+    pub workspace: WorkspaceSid,
+    pub channel: ChannelFilter,
+}
+
+/// What happened in a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CumulativeRequest {
+    pub workspace: WorkspaceSid,
+    pub channel: ChannelFilter,
+    pub window: Window,
+    /// In seconds, as listed.
+    pub thresholds: Box<[u32]>,
+}
+
+/// What is now, and again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchRequest {
+    pub workspace: WorkspaceSid,
+    pub channel: ChannelFilter,
+    /// Least time between two messages.
+    pub min_interval: Duration,
+    /// Longest time without a message; never below `min_interval`.
+    pub heartbeat: Duration,
+}
+
+pub fn realtime(request: v1::GetRealtimeRequest) -> Result<RealtimeRequest, Vec<FieldViolation>> {
+    let v1::GetRealtimeRequest { workspace_sid, task_channel } = request;
+    let mut bad = Violations::default();
+    let workspace = bad.workspace(&workspace_sid);
+    bad.or(RealtimeRequest { workspace, channel: ChannelFilter::parse(&task_channel) })
+}
+
+pub fn statistics(request: v1::GetStatisticsRequest) -> Result<CumulativeRequest, Vec<FieldViolation>> {
+    let v1::GetStatisticsRequest { workspace_sid, task_channel, minutes, start_time, end_time, split_by_wait_time } =
+        request;
+    cumulative(v1::GetCumulativeRequest {
+        workspace_sid,
+        task_channel,
+        minutes,
+        start_time,
+        end_time,
+        split_by_wait_time,
+    })
+}
+
+pub fn cumulative(request: v1::GetCumulativeRequest) -> Result<CumulativeRequest, Vec<FieldViolation>> {
+    let v1::GetCumulativeRequest { workspace_sid, task_channel, minutes, start_time, end_time, split_by_wait_time } =
+        request;
+    let mut bad = Violations::default();
+    let workspace = bad.workspace(&workspace_sid);
+    let window = bad.window(minutes, start_time, end_time);
+    let thresholds = bad.thresholds(&split_by_wait_time);
+    bad.or(CumulativeRequest { workspace, channel: ChannelFilter::parse(&task_channel), window, thresholds })
+}
+
+pub fn watch_realtime(request: v1::WatchRealtimeRequest) -> Result<WatchRequest, Vec<FieldViolation>> {
+    let v1::WatchRealtimeRequest { workspace_sid, task_channel, min_interval, heartbeat_interval } = request;
+    let mut bad = Violations::default();
+    let workspace = bad.workspace(&workspace_sid);
+    let given_min = bad.interval("min_interval", min_interval, LEAST_INTERVAL);
+    let given_heartbeat = bad.interval("heartbeat_interval", heartbeat_interval, LEAST_HEARTBEAT);
+    let min_interval = given_min.unwrap_or(DEFAULT_INTERVAL);
+    if given_heartbeat.is_some_and(|heartbeat| heartbeat < min_interval) {
+        bad.add("heartbeat_interval", "must not be below min_interval");
+    }
+    let heartbeat = given_heartbeat.unwrap_or(DEFAULT_HEARTBEAT.max(min_interval));
+    bad.or(WatchRequest { workspace, channel: ChannelFilter::parse(&task_channel), min_interval, heartbeat })
+}
+
+impl Violations {
+    /// The window, as far as can be told without a clock.
+    fn window(&mut self, minutes: Option<i32>, start: Option<Timestamp>, end: Option<Timestamp>) -> Window {
+        let alone = start.is_none() && end.is_none();
+        if minutes.is_some() && !alone {
+            self.add("minutes", "cannot be combined with start_time or end_time");
+        } else if minutes.is_some_and(|minutes| !(1..=MOST_MINUTES).contains(&minutes)) {
+            self.add("minutes", format!("must be from 1 to {MOST_MINUTES}"));
+        }
+        let window = match (minutes, self.time("start_time", start), self.end_time(end)) {
+            (None, None, None) => Window::Default15,
+            (Some(minutes), None, None) => Window::Minutes(minutes.unsigned_abs()),
+            (_, Some(start), None) => Window::From(start),
+            (_, Some(start), Some(end)) => Window::Between { start, end },
+            (_, None, Some(end)) => Window::Until(end),
+        };
+        if matches!(window, Window::Between { .. }) && window.is_always_empty() {
+            self.add("end_time", "must be after start_time, once rounded to whole seconds");
+        }
+        window
+    }
+
+    /// An end rounds up to a whole second, so what is beyond its millisecond must not be lost in the cut.
+    fn end_time(&mut self, end: Option<Timestamp>) -> Option<Millis> {
+        let beyond = end.is_some_and(|end| end.nanos % 1_000_000 != 0);
+        self.time("end_time", end).map(|end| end.plus(i64::from(beyond)).min(Millis::MAX))
+    }
+
+    /// The bad ones are named in one violation: they are one field.
+    fn thresholds(&mut self, seconds: &[i32]) -> Box<[u32]> {
+        if seconds.len() > MOST_THRESHOLDS {
+            self.add(
+                "split_by_wait_time",
+                format!("must have at most {MOST_THRESHOLDS} thresholds, not {}", seconds.len()),
+            );
+            return Box::default();
+        }
+        let in_range = |&second: &u32| (1..=MOST_THRESHOLD_S).contains(&second);
+        let good: Box<[u32]> = seconds.iter().filter_map(|&s| u32::try_from(s).ok().filter(in_range)).collect();
+        if good.len() < seconds.len() {
+            let bad = seconds.iter().filter(|&&s| !u32::try_from(s).is_ok_and(|s| in_range(&s)));
+            let bad = bad.map(i32::to_string).collect::<Vec<_>>().join(", ");
+            self.add("split_by_wait_time", format!("must be from 1 to {MOST_THRESHOLD_S} seconds each, not {bad}"));
+        }
+        good
+    }
+
+    /// `None` where it is absent, or bad and so listed.
+    fn interval(&mut self, field: &str, given: Option<prost_types::Duration>, least: Duration) -> Option<Duration> {
+        let interval = length(&given?).filter(|length| (least..=MOST_INTERVAL).contains(length));
+        if interval.is_none() {
+            let (least, most) = (least.as_millis(), MOST_INTERVAL.as_secs());
+            self.add(field, format!("must be from {least} ms to {most} s"));
+        }
+        interval
+    }
+}
+
+/// `None` where it is negative or not normal.
+fn length(duration: &prost_types::Duration) -> Option<Duration> {
+    let prost_types::Duration { seconds, nanos } = *duration;
+    let (seconds, nanos) = (u64::try_from(seconds).ok()?, u32::try_from(nanos).ok()?);
+    (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos))
+}

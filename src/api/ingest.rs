@@ -1,0 +1,184 @@
+//! IngestService: events in, one request at a time or many over one stream.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::decode::{self, Batch, Refused};
+use super::proto::v1::{self, ingest_service_server::IngestService};
+use super::status::{ApiError, of_reading};
+use super::{Api, caller, encode};
+use crate::pipeline::{Caller, Patience, Submitted};
+
+/// Takes events in.
+pub struct Ingest {
+    api: Arc<Api>,
+}
+
+impl Ingest {
+    pub fn new(api: Api) -> Ingest {
+        Ingest { api: Arc::new(api) }
+    }
+}
+
+#[tonic::async_trait]
+impl IngestService for Ingest {
+    async fn ingest_events(
+        &self,
+        request: Request<v1::IngestEventsRequest>,
+    ) -> Result<Response<v1::IngestEventsResponse>, Status> {
+        let caller = caller(&request);
+        let queued = queue(&self.api, &caller, request.into_inner(), Patience::Refuse).await?;
+        Ok(Response::new(queued.settled().await?))
+    }
+
+    type StreamEventsStream = Answers<Streaming<v1::IngestEventsRequest>>;
+
+    async fn stream_events(
+        &self,
+        request: Request<Streaming<v1::IngestEventsRequest>>,
+    ) -> Result<Response<Self::StreamEventsStream>, Status> {
+        let caller = caller(&request);
+        Ok(Response::new(Answers::new(self.api.clone(), caller, request.into_inner())))
+    }
+}
+
+/// A request whose good events are queued.
+struct Queued {
+    sids: Vec<String>,
+    refused: Vec<(u32, Refused)>,
+    submitted: Submitted,
+}
+
+async fn queue(
+    api: &Api,
+    caller: &Caller,
+    request: v1::IngestEventsRequest,
+    patience: Patience,
+) -> Result<Queued, Status> {
+    let (sent, most) = (request.events.len(), api.limits.max_events);
+    if sent > most {
+        return Err(ApiError::TooManyEvents { sent, most }.into());
+    }
+    let Batch { events, refused, sids } = decode::batch(request);
+    let submitted = api.pipeline.submit(caller, events, patience).await.map_err(ApiError::Ingest)?;
+    Ok(Queued { sids, refused, submitted })
+}
+
+impl Queued {
+    async fn settled(self) -> Result<v1::IngestEventsResponse, Status> {
+        let ingested = self.submitted.settled().await.map_err(ApiError::Ingest)?;
+        Ok(encode::ingested(&self.sids, self.refused, ingested))
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<v1::IngestEventsResponse, Status>> + Send>>;
+type Reading<R> = Pin<Box<dyn Future<Output = (Reader<R>, Read)> + Send>>;
+
+/// The answers of one stream, in the order of its requests.
+///
+/// Reading goes on while answers are awaited, up to a bound; it stops while the queue is full or while nobody takes
+/// the answers, and with it the sender. All of it happens in the task that polls this, so that a caller who goes takes
+/// everything along.
+pub struct Answers<R> {
+    /// `None` once nothing more is read.
+    reading: Option<Reading<R>>,
+    in_flight: VecDeque<Answer>,
+    most_in_flight: usize,
+    /// What ends the stream after all answers, if it does not end well.
+    failure: Option<Status>,
+}
+
+struct Reader<R> {
+    api: Arc<Api>,
+    caller: Caller,
+    requests: R,
+}
+
+/// What came of reading on.
+enum Read {
+    Queued(Queued),
+    Failed(Status),
+    End,
+}
+
+impl<R> Reader<R>
+where
+    R: Stream<Item = Result<v1::IngestEventsRequest, Status>> + Unpin + Send + 'static,
+{
+    async fn read(mut self) -> (Reader<R>, Read) {
+        let read = match self.read_request().await {
+            Ok(Some(queued)) => Read::Queued(queued),
+            Ok(None) => Read::End,
+            Err(status) => Read::Failed(status),
+        };
+        (self, read)
+    }
+
+    async fn read_request(&mut self) -> Result<Option<Queued>, Status> {
+        let request = tokio::select! {
+            biased;
+            () = self.api.stop.cancelled() => return Err(ApiError::Stopping.into()),
+            request = self.requests.next() => request,
+        };
+        let Some(request) = request else { return Ok(None) };
+        let request = request.map_err(|status| of_reading(status, self.api.limits.max_message_bytes))?;
+        queue(&self.api, &self.caller, request, Patience::Wait).await.map(Some)
+    }
+}
+
+impl<R> Answers<R>
+where
+    R: Stream<Item = Result<v1::IngestEventsRequest, Status>> + Unpin + Send + 'static,
+{
+    pub fn new(api: Arc<Api>, caller: Caller, requests: R) -> Answers<R> {
+        let most_in_flight = api.limits.max_requests_in_flight.max(1);
+        let reader = Reader { api, caller, requests };
+        Answers { reading: Some(Box::pin(reader.read())), in_flight: VecDeque::new(), most_in_flight, failure: None }
+    }
+
+    /// Reads on for as long as there is something to read and room for it.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) {
+        while self.in_flight.len() < self.most_in_flight {
+            let Some(reading) = &mut self.reading else { return };
+            let Poll::Ready((reader, read)) = reading.as_mut().poll(cx) else { return };
+            self.reading = match read {
+                Read::Queued(queued) => {
+                    self.in_flight.push_back(Box::pin(queued.settled()));
+                    Some(Box::pin(reader.read()))
+                }
+                Read::Failed(status) => {
+                    self.failure = Some(status);
+                    None
+                }
+                Read::End => None,
+            };
+        }
+    }
+}
+
+impl<R> Stream for Answers<R>
+where
+    R: Stream<Item = Result<v1::IngestEventsRequest, Status>> + Unpin + Send + 'static,
+{
+    type Item = Result<v1::IngestEventsResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_requests(cx);
+        let Some(answer) = self.in_flight.front_mut() else {
+            return if self.reading.is_some() { Poll::Pending } else { Poll::Ready(self.failure.take().map(Err)) };
+        };
+        let Poll::Ready(answer) = answer.as_mut().poll(cx) else { return Poll::Pending };
+        self.in_flight.pop_front();
+        if answer.is_err() {
+            // The stream ends here. What is in flight may be taken or not; the caller sends it again.
+            self.reading = None;
+            self.in_flight.clear();
+        }
+        Poll::Ready(Some(answer))
+    }
+}

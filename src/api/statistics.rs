@@ -1,0 +1,101 @@
+//! StatisticsService: decode, ask, encode.
+
+use tonic::{Request, Response, Status};
+
+use super::decode::{self, CumulativeRequest, RealtimeRequest};
+use super::encode::{self, Stamp};
+use super::feed::Hub;
+use super::proto::v1::{self, statistics_service_server::StatisticsService};
+use super::status::ApiError;
+use super::watch::Watch;
+use super::{Api, caller, listing, watch};
+use crate::event::WorkspaceSid;
+use crate::pipeline::{AskError, CumulativeQuestion, Stamped, Topic};
+
+/// Answers questions about workspaces.
+pub struct Statistics {
+    pub(super) api: Api,
+    pub(super) hub: Hub<Topic>,
+}
+
+impl Statistics {
+    pub fn new(api: Api) -> Statistics {
+        let hub = Hub::new(api.links.clone());
+        Statistics { api, hub }
+    }
+
+    fn stamp<T>(&self, workspace: WorkspaceSid, stamped: &Stamped<T>) -> Stamp<'_> {
+        Stamp::of(&self.api.links, workspace, stamped)
+    }
+}
+
+/// Waits for the answer to a question about a workspace.
+pub(super) async fn ask<T>(
+    workspace: WorkspaceSid,
+    answer: impl Future<Output = Result<T, AskError>>,
+) -> Result<T, Status> {
+    answer.await.map_err(|error| ApiError::Ask(workspace, error).into())
+}
+
+#[tonic::async_trait]
+impl StatisticsService for Statistics {
+    async fn get_statistics(
+        &self,
+        request: Request<v1::GetStatisticsRequest>,
+    ) -> Result<Response<v1::WorkspaceStatistics>, Status> {
+        let caller = caller(&request);
+        let (workspace, question) = split(decode::statistics(request.into_inner()).map_err(ApiError::BadFields)?);
+        let stamped = ask(workspace, self.api.pipeline.statistics(&caller, workspace, question)).await?;
+        let (realtime, cumulative) = &stamped.answer;
+        Ok(Response::new(encode::statistics(self.stamp(workspace, &stamped), realtime, cumulative)))
+    }
+
+    async fn get_realtime(
+        &self,
+        request: Request<v1::GetRealtimeRequest>,
+    ) -> Result<Response<v1::WorkspaceRealtimeStatistics>, Status> {
+        let caller = caller(&request);
+        let RealtimeRequest { workspace, channel } =
+            decode::realtime(request.into_inner()).map_err(ApiError::BadFields)?;
+        let stamped = ask(workspace, self.api.pipeline.realtime(&caller, workspace, &channel)).await?;
+        Ok(Response::new(encode::realtime(self.stamp(workspace, &stamped), &stamped.answer)))
+    }
+
+    async fn get_cumulative(
+        &self,
+        request: Request<v1::GetCumulativeRequest>,
+    ) -> Result<Response<v1::WorkspaceCumulativeStatistics>, Status> {
+        let caller = caller(&request);
+        let (workspace, question) = split(decode::cumulative(request.into_inner()).map_err(ApiError::BadFields)?);
+        let stamped = ask(workspace, self.api.pipeline.cumulative(&caller, workspace, question)).await?;
+        Ok(Response::new(encode::cumulative(self.stamp(workspace, &stamped), &stamped.answer)))
+    }
+
+    type WatchRealtimeStream = Watch<Topic>;
+
+    async fn watch_realtime(
+        &self,
+        request: Request<v1::WatchRealtimeRequest>,
+    ) -> Result<Response<Watch<Topic>>, Status> {
+        watch::open(self, request).await.map(Response::new)
+    }
+
+    async fn list_workspaces(
+        &self,
+        request: Request<v1::ListWorkspacesRequest>,
+    ) -> Result<Response<v1::ListWorkspacesResponse>, Status> {
+        listing::workspaces(&self.api.pipeline, request).await.map(Response::new)
+    }
+
+    async fn list_task_channels(
+        &self,
+        request: Request<v1::ListTaskChannelsRequest>,
+    ) -> Result<Response<v1::ListTaskChannelsResponse>, Status> {
+        listing::task_channels(&self.api.pipeline, request).await.map(Response::new)
+    }
+}
+
+fn split(request: CumulativeRequest) -> (WorkspaceSid, CumulativeQuestion) {
+    let CumulativeRequest { workspace, channel, window, thresholds } = request;
+    (workspace, CumulativeQuestion { channel, window, thresholds })
+}

@@ -1,0 +1,234 @@
+//! Tasks: which are active, which ended, and what the figures of each channel are at a given moment.
+//!
+//! `life.rs` says what one life of a task is, as a join of facts. `gauges.rs` counts lives by channel. `ends.rs`
+//! remembers ends after the lives are gone. `clock.rs` moves the figures as time passes. Here they come together.
+
+mod clock;
+mod ends;
+mod gauges;
+mod life;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::clock::CLOCK_SLACK_MS;
+use self::clock::{Clockwork, Queue};
+use self::ends::Ends;
+use self::gauges::Gauges;
+pub use self::life::{Fact, Shape};
+use self::life::{Life, Part};
+use super::channels::ChannelId;
+use super::question::{LongestWaiting, StatusCounts};
+use super::table::Table;
+use crate::event::{MINUTE_MS, Millis, TaskSid};
+
+/// For how long an ended task still shows as completed or canceled.
+pub const ENDED_SHOWN_MS: i64 = 5 * MINUTE_MS;
+
+/// The tasks of one workspace.
+///
+/// - `lives` holds every active task (dormant ones for an hour more) and every task that ended lately and was not
+///   deleted; `ends` holds all other ends. A task is never in both.
+/// - The gauges count each life by the part that it plays at `clockwork.moment()`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Tasks {
+    retention_ms: i64,
+    lives: Table<TaskSid, Life>,
+    ends: Ends,
+    gauges: Gauges,
+    clockwork: Clockwork,
+    /// Facts dated ahead of the clock. An end that arrives at the very edge of the retention can put such a fact into
+    /// a life of its own, so they are kept until the clock has passed them; no other fact ever changes lives.
+    ahead: Vec<(TaskSid, Fact)>,
+    /// No fact in `ahead` is dated later.
+    ahead_to: Millis,
+}
+
+impl Tasks {
+    pub fn new(retention_ms: i64) -> Tasks {
+        Tasks {
+            retention_ms,
+            lives: Table::default(),
+            ends: Ends::default(),
+            gauges: Gauges::default(),
+            clockwork: Clockwork::default(),
+            ahead: Vec::new(),
+            ahead_to: Millis::MIN,
+        }
+    }
+
+    /// Takes one fact about one task. `line` is the latest moment that the service has seen.
+    pub fn apply(&mut self, task: TaskSid, fact: Fact, line: Millis) {
+        if fact.place.at > line {
+            self.ahead.push((task, fact));
+            self.ahead_to = self.ahead_to.max(fact.place.at);
+        }
+        self.join(task, fact, line);
+    }
+
+    fn join(&mut self, task: TaskSid, fact: Fact, line: Millis) {
+        let at = fact.place.at;
+        if let Some(moved) = self.ends.join_earlier_life(task, &fact, self.retention_ms) {
+            if moved {
+                self.rejoin_ahead(task, line);
+            }
+            return;
+        }
+        let end = match self.lives.get(&task) {
+            Some(life) => life.end_at(),
+            None => self.ends.get(task),
+        };
+        if let Some(end) = end
+            && at > end.plus(self.retention_ms)
+        {
+            self.close_life(task, end);
+        }
+        let end_after = if self.lives.contains_key(&task) {
+            self.grow_life(task, fact, line)
+        } else if let Some(end) = self.ends.get(task) {
+            let first = if fact.ends() { end.min(at) } else { end };
+            self.ends.insert(task, first);
+            Some(first)
+        } else {
+            self.begin_life(task, fact, line)
+        };
+        if end_after != end {
+            self.split_life(task, end_after, line);
+        }
+    }
+
+    /// An end has appeared or moved to an earlier moment: facts ahead of the clock that lie beyond the memory of the
+    /// end belong to the next life.
+    fn split_life(&mut self, task: TaskSid, end: Option<Millis>, line: Millis) {
+        let Some(end) = end else { return };
+        let beyond = end.plus(self.retention_ms);
+        // Almost every end is a recent one, and nothing is dated a retention ahead of it.
+        if self.ahead_to > beyond && self.ahead.iter().any(|(of, fact)| *of == task && fact.place.at > beyond) {
+            self.close_life(task, end);
+            self.rejoin_ahead(task, line);
+        }
+    }
+
+    /// Joining a fact twice changes nothing, so all of the task's facts ahead may simply be joined again.
+    fn rejoin_ahead(&mut self, task: TaskSid, line: Millis) {
+        let facts: Vec<Fact> = self.ahead.iter().filter(|(of, _)| *of == task).map(|(_, fact)| *fact).collect();
+        for fact in facts {
+            self.join(task, fact, line);
+        }
+    }
+
+    /// The last life becomes an earlier one, of which only the end is kept.
+    fn close_life(&mut self, task: TaskSid, end: Millis) {
+        let moment = self.clockwork.moment();
+        if let Some(life) = self.lives.remove(&task) {
+            self.gauges.change(task, life.part(moment, self.retention_ms), Part::None);
+            self.clockwork.move_life(task, Queue::of(&life, moment, self.retention_ms), Queue::None);
+        }
+        self.ends.close(task, end);
+    }
+
+    fn begin_life(&mut self, task: TaskSid, fact: Fact, line: Millis) -> Option<Millis> {
+        let life = Life::begin(fact);
+        let end = life.end_at();
+        if let Some(end) = end
+            && (life.is_deleted() || clock::is_settled(end, line))
+        {
+            self.ends.insert(task, end);
+            return Some(end);
+        }
+        let moment = self.clockwork.moment();
+        self.gauges.change(task, Part::None, life.part(moment, self.retention_ms));
+        self.clockwork.move_life(task, Queue::None, Queue::of(&life, moment, self.retention_ms));
+        self.lives.insert(task, life);
+        end
+    }
+
+    fn grow_life(&mut self, task: TaskSid, fact: Fact, line: Millis) -> Option<Millis> {
+        let (moment, retention_ms) = (self.clockwork.moment(), self.retention_ms);
+        let life = self.lives.get_mut(&task)?;
+        let before = (life.part(moment, retention_ms), Queue::of(life, moment, retention_ms));
+        life.join(fact);
+        let end = life.end_at();
+        let settled = end.filter(|end| life.is_deleted() || clock::is_settled(*end, line));
+        let after = match settled {
+            Some(_) => (Part::None, Queue::None),
+            None => (life.part(moment, retention_ms), Queue::of(life, moment, retention_ms)),
+        };
+        self.gauges.change(task, before.0, after.0);
+        self.clockwork.move_life(task, before.1, after.1);
+        if let Some(end) = settled {
+            self.lives.remove(&task);
+            self.ends.insert(task, end);
+        }
+        end
+    }
+
+    /// Moves the figures to `now`, forwards or (after the host's clock was set back) backwards.
+    pub fn turn_to(&mut self, now: Millis) {
+        self.clockwork.turn_to(now, self.retention_ms, &self.lives, &mut self.gauges);
+    }
+
+    /// Drops what no question and no event can reach any more. `line` is the latest moment seen.
+    pub fn forget(&mut self, line: Millis) {
+        self.turn_to(line);
+        self.ahead.retain(|(_, fact)| fact.place.at > line);
+        self.ahead_to = self.ahead.iter().map(|(_, fact)| fact.place.at).max().unwrap_or(Millis::MIN);
+        for (task, end) in self.clockwork.take_settled(line) {
+            self.lives.remove(&task);
+            self.ends.insert(task, end);
+        }
+        for task in self.clockwork.take_outdated(line, self.retention_ms) {
+            self.lives.remove(&task);
+        }
+        self.clockwork.shrink(self.retention_ms, &self.lives);
+        let (lives, moment, retention_ms) = (&self.lives, self.clockwork.moment(), self.retention_ms);
+        self.gauges.shrink(|task| lives.get(&task).map_or(Part::None, |life| life.part(moment, retention_ms)));
+        self.ends.forget(line, self.retention_ms);
+    }
+
+    pub fn status(&self, channel: Option<ChannelId>) -> StatusCounts {
+        self.gauges.status(channel)
+    }
+
+    pub fn active(&self, channel: Option<ChannelId>) -> i64 {
+        self.gauges.active(channel)
+    }
+
+    pub fn by_priority(&self, channel: Option<ChannelId>) -> Box<[(i32, i64)]> {
+        self.gauges.by_priority(channel)
+    }
+
+    pub fn longest_waiting(&mut self, channel: Option<ChannelId>) -> Option<LongestWaiting> {
+        let (lives, moment, retention_ms) = (&self.lives, self.clockwork.moment(), self.retention_ms);
+        self.gauges.longest_waiting(channel, |task| {
+            lives.get(&task).map_or(Part::None, |life| life.part(moment, retention_ms))
+        })
+    }
+
+    /// The first moment after `moment()` at which time alone changes a figure.
+    pub fn next_change(&mut self) -> Option<Millis> {
+        self.clockwork.next_change(self.retention_ms, &self.lives)
+    }
+
+    /// The ends that rows about to be dropped may hold, for the carry-over: those before `before`.
+    pub fn ends_before(&self, before: Millis) -> Vec<(TaskSid, Millis)> {
+        self.ends.before(before)
+    }
+
+    /// Takes an end from a carry-over.
+    pub fn remember_end(&mut self, task: TaskSid, end: Millis) {
+        self.ends.remember(task, end, self.retention_ms);
+    }
+
+    pub fn count_lives(&self) -> usize {
+        self.lives.len()
+    }
+
+    pub fn knows(&self, task: TaskSid) -> bool {
+        self.lives.contains_key(&task) || self.ends.get(task).is_some()
+    }
+
+    /// Forgets the figures of channels that no fact names any more.
+    pub fn forget_channel(&mut self, channel: ChannelId) {
+        self.gauges.remove(channel);
+    }
+}

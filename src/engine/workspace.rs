@@ -1,0 +1,246 @@
+//! One workspace: every event goes through here, and every question.
+
+use super::channels::{Channels, Chosen};
+use super::duplicates::Duplicates;
+use super::place::Place;
+use super::question::{ChannelFilter, ChannelRow, Cumulative, Realtime};
+use super::tasks::{CLOCK_SLACK_MS, Fact, Shape, Tasks};
+use super::totals::{Figure, Sample, Totals};
+use super::workers::Workers;
+use crate::event::{AccountSid, ActivitySid, Event, EventKind, MINUTE_MS, Millis, SecondRange, TaskSid, WorkerSid};
+
+/// How often time passing is worth a look for what may be forgotten.
+const FORGET_EVERY_MS: i64 = MINUTE_MS;
+
+/// The state of one workspace: a join of all events accepted for it.
+///
+/// - `apply` commutes: any order of the same events gives the same answers (`tests/law.rs`).
+/// - Nothing that a question may still ask for, or that a later event could change, is forgotten: history, duplicates
+///   and silent tasks stay for the retention and an hour, ends for twice the retention, workers, activities and what
+///   channel sids stand for as long as the workspace.
+#[derive(Clone)]
+pub struct Workspace {
+    pub(super) account: AccountSid,
+    pub(super) retention_ms: i64,
+    pub(super) duplicates: Duplicates,
+    pub(super) channels: Channels,
+    pub(super) tasks: Tasks,
+    pub(super) workers: Workers,
+    /// The latest moment seen, in admission or in a question. What is forgotten hangs on it, so it never goes back.
+    pub(super) line: Millis,
+    pub(super) forgotten_at: Millis,
+}
+
+/// How much a workspace holds of what events can make grow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Size {
+    pub channels: usize,
+    pub workers: usize,
+    pub activities: usize,
+    pub tasks: usize,
+}
+
+impl Workspace {
+    /// A workspace that no event has named yet. `key` keys the fingerprints of events.
+    pub fn new(account: AccountSid, retention_ms: i64, key: u64) -> Workspace {
+        Workspace {
+            account,
+            retention_ms,
+            duplicates: Duplicates::new(key),
+            channels: Channels::default(),
+            tasks: Tasks::new(retention_ms),
+            workers: Workers::default(),
+            line: Millis(0),
+            forgotten_at: Millis(0),
+        }
+    }
+
+    pub fn account(&self) -> AccountSid {
+        self.account
+    }
+
+    /// Whether an event of this identity has been accepted.
+    pub fn has(&self, event: &Event) -> bool {
+        let second = event.second();
+        self.duplicates.contains(second, self.duplicates.fingerprint(event.sid, second))
+    }
+
+    /// The oldest moment of which everything is still known.
+    pub fn oldest(&self) -> Millis {
+        self.line.minus(self.retention_ms + CLOCK_SLACK_MS)
+    }
+
+    /// Takes an event that was accepted at `now` and is no duplicate.
+    pub fn apply(&mut self, event: &Event, now: Millis) {
+        self.see(now);
+        let second = event.second();
+        let fingerprint = self.duplicates.fingerprint(event.sid, second);
+        self.duplicates.insert(second, fingerprint);
+        let channel = self.channels.apply(event);
+        if let Some(sample) = sample_of(event) {
+            self.channels.series_mut(channel).add(second, sample);
+        }
+        if let Some(task) = &event.task {
+            let shape = (!event.kind.deletes_task())
+                .then(|| {
+                    let (created, status) = (task.date_created?, task.status?);
+                    Some(Shape { created, status, priority: task.priority, channel: channel? })
+                })
+                .flatten();
+            let place = Place::of_task(event, task.version);
+            self.tasks.apply(task.sid, Fact { place, deletes: event.kind.deletes_task(), shape }, self.line);
+        }
+        self.workers.apply(event);
+    }
+
+    /// Notes that `now` has been, and forgets what has grown too old.
+    pub fn see(&mut self, now: Millis) {
+        self.line = self.line.max(now);
+        if self.line.since(self.forgotten_at) < FORGET_EVERY_MS {
+            return;
+        }
+        self.forgotten_at = self.line;
+        let oldest = self.oldest();
+        self.duplicates.forget_before(oldest.second());
+        self.tasks.forget(self.line);
+        for channel in self.channels.forget(oldest) {
+            self.tasks.forget_channel(channel);
+        }
+    }
+
+    pub fn realtime(&mut self, filter: &ChannelFilter, now: Millis) -> Realtime {
+        self.see(now);
+        self.tasks.turn_to(now);
+        let chosen = self.channels.choose(filter);
+        let (activities, total_workers) = (self.workers.rows(), self.workers.total());
+        let empty = Realtime {
+            account: self.account,
+            activities,
+            total_workers,
+            longest_waiting: None,
+            by_priority: Box::default(),
+            by_status: Default::default(),
+            total_tasks: 0,
+            valid_until: None,
+        };
+        let channel = match chosen {
+            Chosen::All => None,
+            Chosen::One(id) => Some(id),
+            Chosen::Nothing => return empty,
+        };
+        Realtime {
+            longest_waiting: self.tasks.longest_waiting(channel),
+            by_priority: self.tasks.by_priority(channel),
+            by_status: self.tasks.status(channel),
+            total_tasks: self.tasks.active(channel),
+            valid_until: self.tasks.next_change(),
+            ..empty
+        }
+    }
+
+    /// What happened in `range`, which must not begin before [`Workspace::oldest`].
+    pub fn cumulative(&self, filter: &ChannelFilter, range: SecondRange, thresholds: &[u32]) -> Cumulative {
+        let mut totals = Totals::with_thresholds(thresholds);
+        for series in self.channels.series(self.channels.choose(filter)) {
+            series.sum_into(range, &mut totals);
+        }
+        Cumulative { account: self.account, range, totals }
+    }
+
+    /// The channels that events of the retention name, or that a sid stands for, by name after `after`.
+    pub fn list_channels(&mut self, after: Option<&str>, at_most: usize, now: Millis) -> Vec<ChannelRow> {
+        self.see(now);
+        self.tasks.turn_to(now);
+        let listed = self.channels.list(now.minus(self.retention_ms), after);
+        let rows = listed.into_iter().take(at_most).map(|(unique_name, sid, id)| {
+            let active_tasks = id.map_or(0, |id| self.tasks.active(Some(id)));
+            ChannelRow { unique_name, sid, active_tasks }
+        });
+        rows.collect()
+    }
+
+    /// Whether the filter stands for anything here.
+    pub fn covers(&self, filter: &ChannelFilter) -> bool {
+        self.channels.choose(filter) != Chosen::Nothing
+    }
+
+    pub fn size(&self) -> Size {
+        Size {
+            channels: self.channels.count(),
+            workers: self.workers.count_known(),
+            activities: self.workers.count_activities(),
+            tasks: self.tasks.count_lives(),
+        }
+    }
+
+    pub fn knows_channel(&self, name: &str) -> bool {
+        self.channels.knows(name)
+    }
+
+    pub fn knows_worker(&self, worker: WorkerSid) -> bool {
+        self.workers.knows_worker(worker)
+    }
+
+    pub fn knows_activity(&self, activity: ActivitySid) -> bool {
+        self.workers.knows_activity(activity)
+    }
+
+    pub fn knows_task(&self, task: TaskSid) -> bool {
+        self.tasks.knows(task)
+    }
+
+    /// Bytes of history and duplicates, the parts that grow with the retained events.
+    pub fn heap_bytes(&self) -> usize {
+        self.channels.heap_bytes() + self.duplicates.heap_bytes()
+    }
+
+    /// Events whose identity is held.
+    pub fn retained_events(&self) -> u64 {
+        self.duplicates.len()
+    }
+}
+
+/// What an event adds to the cumulative figures.
+fn sample_of(event: &Event) -> Option<Sample> {
+    let figure = figure_of(event.kind)?;
+    let created = event.task.as_ref().and_then(|task| task.date_created).filter(|_| figure.has_wait());
+    let wait_ms = created.map_or(0, |created| event.at.since(created) as u64);
+    Some(Sample { figure, wait_ms })
+}
+
+fn figure_of(kind: EventKind) -> Option<Figure> {
+    use EventKind::*;
+    match kind {
+        TaskCreated => Some(Figure::TasksCreated),
+        TaskCanceled => Some(Figure::TasksCanceled),
+        TaskCompleted => Some(Figure::TasksCompleted),
+        TaskDeleted => Some(Figure::TasksDeleted),
+        TaskQueueMoved => Some(Figure::TasksMoved),
+        WorkflowTimeout => Some(Figure::TasksTimedOutInWorkflow),
+        ReservationCreated => Some(Figure::ReservationsCreated),
+        ReservationAccepted => Some(Figure::ReservationsAccepted),
+        ReservationRejected => Some(Figure::ReservationsRejected),
+        ReservationTimeout => Some(Figure::ReservationsTimedOut),
+        ReservationCanceled => Some(Figure::ReservationsCanceled),
+        ReservationRescinded => Some(Figure::ReservationsRescinded),
+        ActivityCreated | ActivityUpdated | ActivityDeleted => None,
+        ReservationCompleted | ReservationFailed | ReservationWrapup => None,
+        TaskUpdated | TaskWrapup | TaskSystemDeleted => None,
+        TaskTransferInitiated
+        | TaskTransferAttemptFailed
+        | TaskTransferFailed
+        | TaskTransferCanceled
+        | TaskTransferCompleted => None,
+        TaskChannelCreated | TaskChannelUpdated | TaskChannelDeleted => None,
+        TaskQueueCreated | TaskQueueDeleted | TaskQueueEntered | TaskQueueTimeout | TaskQueueExpressionUpdated => None,
+        WorkerCreated
+        | WorkerDeleted
+        | WorkerActivityUpdate
+        | WorkerAttributesUpdate
+        | WorkerCapacityUpdate
+        | WorkerChannelAvailabilityUpdate => None,
+        WorkflowCreated | WorkflowUpdated | WorkflowDeleted => None,
+        WorkflowTargetMatched | WorkflowEntered | WorkflowSkipped => None,
+        WorkspaceCreated | WorkspaceUpdated | WorkspaceDeleted => None,
+    }
+}

@@ -1,0 +1,60 @@
+//! Files and folders whose existence itself must survive a power cut.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
+
+use super::OpenError;
+
+/// Makes entries of a folder durable: a new or renamed file is safe only once its folder is synced.
+pub(super) fn sync_folder(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Creates a folder and what is missing above it, each synced into its parent.
+pub(super) fn create_folder(dir: &Path) -> Result<(), OpenError> {
+    let failed = |doing, path: &Path| {
+        let path = path.to_path_buf();
+        move |source| OpenError::Io { doing, path, source }
+    };
+    let missing: Vec<&Path> = dir.ancestors().take_while(|d| !d.as_os_str().is_empty() && !d.exists()).collect();
+    for dir in missing.into_iter().rev() {
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed("create the data directory", dir)(error));
+            }
+            _ => {}
+        }
+        let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        sync_folder(parent).map_err(failed("sync", parent))?;
+    }
+    Ok(())
+}
+
+/// Removes a file; that it is not there is fine.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes a file of so many bytes and removes it: whether the disk has room, told by the disk itself.
+pub(super) fn try_space(dir: &Path, bytes: u64) -> io::Result<()> {
+    let path = dir.join("trial.tmp");
+    let written = File::create(&path).and_then(|mut file| {
+        // Not zeroes, which some file systems store without space.
+        io::copy(&mut io::repeat(0xa5).take(bytes), &mut file)?;
+        file.sync_all()
+    });
+    let removed = remove(&path);
+    written.and(removed)
+}
+
+/// Whether a write failed for want of room.
+pub(super) fn is_no_space(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
+    matches!(error.kind(), K::StorageFull | K::QuotaExceeded | K::FileTooLarge)
+}

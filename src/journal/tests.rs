@@ -1,0 +1,6 @@
+//! The journal against its promises.
+
+mod basics;
+mod checkpoints;
+mod damage;
+mod model;

@@ -1,0 +1,148 @@
+//! What may be asked of the pipeline, and what comes back.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::topic::Topic;
+use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, Window, Workspace, WorkspaceRow};
+use crate::event::{AccountSid, Event, Millis, Second, WorkspaceSid};
+
+/// Whose workspaces a caller may see and feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    All,
+    Account(AccountSid),
+}
+
+/// Who asks. Every question and every ingest carries one; the owner compares it with the workspace's account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub scope: Scope,
+}
+
+impl Caller {
+    /// A caller that may see and feed everything.
+    pub fn everything() -> Caller {
+        Caller { scope: Scope::All }
+    }
+
+    pub fn sees(&self, account: AccountSid) -> bool {
+        match self.scope {
+            Scope::All => true,
+            Scope::Account(own) => own == account,
+        }
+    }
+}
+
+/// An answer, the revision of the state that it was given from, and the `now` that it was given at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamped<T> {
+    pub revision: i64,
+    pub as_of: Millis,
+    pub answer: T,
+}
+
+/// What a question about an interval asks for.
+#[derive(Clone, Debug)]
+pub struct CumulativeQuestion {
+    pub channel: ChannelFilter,
+    pub window: Window,
+    /// In whole seconds.
+    pub thresholds: Box<[u32]>,
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// No accepted event has named the workspace, or it is another account's.
+    #[error("no such workspace")]
+    UnknownWorkspace,
+    #[error("the window begins at {}, before the oldest second that can be asked for, {}", asked.0, oldest.0)]
+    WindowTooOld { oldest: Second, asked: Second },
+    #[error("the window is empty")]
+    EmptyWindow { field: &'static str },
+    /// Ask again after a while.
+    #[error("too many questions are waiting")]
+    Overloaded { retry_after_ms: u64 },
+    #[error("starting")]
+    Starting,
+    #[error("shutting down")]
+    Stopping,
+}
+
+/// Why no event of a call was taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IngestError {
+    /// Send again after a while.
+    #[error("too many events are waiting")]
+    Overloaded { retry_after_ms: u64 },
+    /// The journal cannot be written now; it recovers by itself when the cause goes away. Send again after a while.
+    #[error("the journal cannot be written: {cause}")]
+    Unwritable { cause: Arc<str>, retry_after_ms: u64 },
+    #[error("starting")]
+    Starting,
+    /// Whether the events were taken is open; sending them again is safe.
+    #[error("shutting down")]
+    Stopping,
+}
+
+/// What a call does when the queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    Refuse,
+    Wait,
+}
+
+/// Why one event was refused at the door. In the order in which they are given where several hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    TooOld { oldest: Millis },
+    TooNew { newest: Millis },
+    AccountMismatch,
+    LimitExceeded { limit: &'static str, most: u64 },
+}
+
+/// What became of the events of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ingested {
+    pub accepted: u64,
+    pub duplicates: u64,
+    /// By the index that the caller gave the event.
+    pub refused: Vec<(u32, Refusal)>,
+    pub revision: i64,
+}
+
+/// The part of one ingest call that one partition owns.
+pub struct Call {
+    pub caller: Caller,
+    /// With the index of each within the call.
+    pub events: Vec<(u32, Event)>,
+    pub reply: oneshot::Sender<Result<Ingested, IngestError>>,
+    /// The events' places in the queue, given back when the call is dropped.
+    pub _places: OwnedSemaphorePermit,
+}
+
+/// Everything that is asked of the owner of a partition.
+pub enum Question {
+    Realtime(Caller, WorkspaceSid, ChannelFilter, Reply<Stamped<Arc<Realtime>>>),
+    Cumulative(Caller, WorkspaceSid, CumulativeQuestion, Reply<Stamped<Cumulative>>),
+    Statistics(Caller, WorkspaceSid, CumulativeQuestion, Reply<Stamped<(Arc<Realtime>, Cumulative)>>),
+    Topic(Caller, WorkspaceSid, ChannelFilter, Reply<Arc<Topic>>),
+    Workspaces(Caller, Option<WorkspaceSid>, usize, Reply<Vec<WorkspaceRow>>),
+    Channels(Caller, WorkspaceSid, Option<Box<str>>, usize, Reply<Vec<ChannelRow>>),
+    /// Answered once the partition has passed this position.
+    Passed(u64, oneshot::Sender<()>),
+    /// Settle what has been submitted, then end the thread.
+    Stop,
+    /// A copy of everything, for a checkpoint.
+    Freeze(oneshot::Sender<Frozen>),
+}
+
+pub type Reply<T> = oneshot::Sender<Result<T, AskError>>;
+
+/// A partition as it stood at one position of the journal.
+pub struct Frozen {
+    pub position: u64,
+    pub workspaces: Vec<(WorkspaceSid, Workspace)>,
+}

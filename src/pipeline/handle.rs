@@ -1,0 +1,270 @@
+//! The pipeline as the services see it: submit events, ask questions.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crossbeam_channel::Sender;
+use tokio::sync::{Semaphore, oneshot, watch};
+
+use super::ask::{
+    AskError, Call, Caller, CumulativeQuestion, Frozen, IngestError, Ingested, Patience, Question, Reply, Stamped,
+};
+use super::owner::LARGEST_CALL;
+use super::shelf::Shelf;
+use super::topic::Topic;
+use super::writer::{JournalHealth, unwritable};
+use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, WorkspaceRow};
+use crate::event::{Event, WorkspaceSid};
+
+/// How long a caller should wait before it tries again when a queue is full: about what a full queue takes to drain.
+const RETRY_AFTER_MS: u64 = 200;
+
+/// A handle to all partitions; cheap to clone. Services may hold one before there is anything behind it: until the
+/// journal is replayed everything answers `Starting`.
+#[derive(Clone, Default)]
+pub struct Pipeline {
+    pub(super) inner: Arc<OnceLock<Inner>>,
+}
+
+pub(super) struct Inner {
+    pub partitions: Box<[PartitionHandle]>,
+    pub health: watch::Receiver<JournalHealth>,
+    pub queue_events: usize,
+}
+
+pub(super) struct PartitionHandle {
+    pub calls: Sender<Call>,
+    /// Unbounded, since `asking` bounds what callers can put in and the pipeline's own questions are few.
+    pub questions: Sender<Question>,
+    pub asking: Arc<Semaphore>,
+    pub places: Arc<Semaphore>,
+    pub shelf: Shelf,
+    pub passed: Arc<AtomicU64>,
+}
+
+/// Events that are in the queue; their answer comes when they are durable and applied.
+pub struct Submitted {
+    pipeline: Pipeline,
+    parts: Vec<(usize, oneshot::Receiver<Result<Ingested, IngestError>>)>,
+}
+
+impl Pipeline {
+    /// Puts the events, each with its index in the call, into the queues of their partitions. Calls submitted one
+    /// after the other are admitted in that order.
+    pub async fn submit(
+        &self,
+        caller: &Caller,
+        events: Vec<(u32, Event)>,
+        patience: Patience,
+    ) -> Result<Submitted, IngestError> {
+        assert!(events.len() <= LARGEST_CALL, "a call of {} events, more than {LARGEST_CALL}", events.len());
+        let inner = self.inner.get().ok_or(IngestError::Starting)?;
+        match &*inner.health.borrow() {
+            JournalHealth::Writable => {}
+            JournalHealth::Unwritable(cause) => return Err(unwritable(cause.clone())),
+            JournalHealth::Lost(_) => return Err(IngestError::Stopping),
+        }
+        // All places first: a call is queued whole or not at all.
+        let mut shares = Vec::new();
+        for (number, events) in inner.share_out(events) {
+            let queue = &inner.partitions[number].places;
+            let places = events.len().min(inner.queue_events) as u32;
+            let places = match patience {
+                Patience::Refuse => queue.clone().try_acquire_many_owned(places).map_err(|_| overloaded()),
+                Patience::Wait => queue.clone().acquire_many_owned(places).await.map_err(|_| IngestError::Stopping),
+            }?;
+            shares.push((number, events, places));
+        }
+        let mut parts = Vec::with_capacity(shares.len());
+        for (number, events, places) in shares {
+            let (reply, answer) = oneshot::channel();
+            let call = Call { caller: *caller, events, reply, _places: places };
+            inner.partitions[number].calls.send(call).map_err(|_| IngestError::Stopping)?;
+            parts.push((number, answer));
+        }
+        Ok(Submitted { pipeline: self.clone(), parts })
+    }
+
+    fn inner(&self) -> Result<&Inner, AskError> {
+        self.inner.get().ok_or(AskError::Starting)
+    }
+
+    fn partition(&self, workspace: WorkspaceSid) -> Result<&PartitionHandle, AskError> {
+        let inner = self.inner()?;
+        Ok(&inner.partitions[inner.number_of(workspace)])
+    }
+
+    /// From the shelf where the answer stands there and is true of this moment, else from the owner.
+    pub async fn realtime(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceSid,
+        channel: &ChannelFilter,
+    ) -> Result<Stamped<Arc<Realtime>>, AskError> {
+        let partition = self.partition(workspace)?;
+        if let Some(topic) = partition.shelf.find(workspace, channel)
+            && topic.is_current()
+        {
+            if !caller.sees(topic.account) {
+                return Err(AskError::UnknownWorkspace);
+            }
+            topic.touch();
+            return Ok(topic.latest());
+        }
+        partition.ask(|reply| Question::Realtime(*caller, workspace, channel.clone(), reply)).await
+    }
+
+    pub async fn cumulative(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceSid,
+        question: CumulativeQuestion,
+    ) -> Result<Stamped<Cumulative>, AskError> {
+        self.partition(workspace)?.ask(|reply| Question::Cumulative(*caller, workspace, question, reply)).await
+    }
+
+    /// Both from one state at one instant.
+    pub async fn statistics(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceSid,
+        question: CumulativeQuestion,
+    ) -> Result<Stamped<(Arc<Realtime>, Cumulative)>, AskError> {
+        self.partition(workspace)?.ask(|reply| Question::Statistics(*caller, workspace, question, reply)).await
+    }
+
+    /// The workspaces that the caller may see, ascending by sid, from the first after `after`.
+    pub async fn workspaces(
+        &self,
+        caller: &Caller,
+        after: Option<WorkspaceSid>,
+        at_most: usize,
+    ) -> Result<Vec<WorkspaceRow>, AskError> {
+        let mut rows = Vec::new();
+        for partition in self.inner()?.partitions.iter() {
+            rows.extend(partition.ask(|reply| Question::Workspaces(*caller, after, at_most, reply)).await?);
+        }
+        rows.sort_unstable_by_key(|row| row.workspace);
+        rows.truncate(at_most);
+        Ok(rows)
+    }
+
+    /// The channels of a workspace, ascending by name as bytes, from the first after `after`.
+    pub async fn channels(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceSid,
+        after: Option<&str>,
+        at_most: usize,
+    ) -> Result<Vec<ChannelRow>, AskError> {
+        let after = after.map(Box::from);
+        self.partition(workspace)?.ask(|reply| Question::Channels(*caller, workspace, after, at_most, reply)).await
+    }
+
+    /// The published answer of a workspace and channel filter, true of a moment after this call began.
+    pub async fn topic(
+        &self,
+        caller: &Caller,
+        workspace: WorkspaceSid,
+        channel: &ChannelFilter,
+    ) -> Result<Arc<Topic>, AskError> {
+        self.partition(workspace)?.ask(|reply| Question::Topic(*caller, workspace, channel.clone(), reply)).await
+    }
+
+    /// Whether the journal can take events; `None` before the start.
+    pub fn health(&self) -> Option<watch::Receiver<JournalHealth>> {
+        Some(self.inner.get()?.health.clone())
+    }
+
+    /// A copy of every partition, each as of its own position, for a checkpoint. Blocks.
+    pub(super) fn freeze(&self) -> Option<Vec<Frozen>> {
+        let mut frozen = Vec::new();
+        for partition in self.inner.get()?.partitions.iter() {
+            let (reply, answer) = oneshot::channel();
+            partition.questions.send(Question::Freeze(reply)).ok()?;
+            frozen.push(answer.blocking_recv().ok()?);
+        }
+        Some(frozen)
+    }
+
+    /// The position that every partition has passed.
+    pub fn passed(&self) -> u64 {
+        let partitions = self.inner.get().map_or(&[][..], |inner| &inner.partitions);
+        partitions.iter().map(|partition| partition.passed.load(Ordering::Acquire)).min().unwrap_or(0)
+    }
+}
+
+impl Inner {
+    fn share_out(&self, events: Vec<(u32, Event)>) -> Vec<(usize, Vec<(u32, Event)>)> {
+        let Some((_, first)) = events.first() else { return Vec::new() };
+        let first = self.number_of(first.workspace);
+        if events.iter().all(|(_, event)| self.number_of(event.workspace) == first) {
+            return vec![(first, events)];
+        }
+        let mut shares: Vec<Vec<(u32, Event)>> = self.partitions.iter().map(|_| Vec::new()).collect();
+        for (index, event) in events {
+            shares[self.number_of(event.workspace)].push((index, event));
+        }
+        shares.into_iter().enumerate().filter(|(_, share)| !share.is_empty()).collect()
+    }
+
+    fn number_of(&self, workspace: WorkspaceSid) -> usize {
+        partition_of(workspace, self.partitions.len())
+    }
+}
+
+impl PartitionHandle {
+    async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Question) -> Result<T, AskError> {
+        let overloaded = |_| AskError::Overloaded { retry_after_ms: RETRY_AFTER_MS };
+        let _place = self.asking.try_acquire().map_err(overloaded)?;
+        let (reply, answer) = oneshot::channel();
+        self.questions.send(question(reply)).map_err(|_| AskError::Stopping)?;
+        answer.await.unwrap_or(Err(AskError::Stopping))
+    }
+}
+
+impl Submitted {
+    /// Waits until the events are durable and applied. The revision is one that every partition concerned has passed,
+    /// so that a read sent after this answer has at least it.
+    pub async fn settled(self) -> Result<Ingested, IngestError> {
+        let mut sum = Ingested { revision: self.pipeline.passed() as i64, ..Ingested::default() };
+        let mut ends = Vec::with_capacity(self.parts.len());
+        for (number, answer) in self.parts {
+            let part = answer.await.unwrap_or(Err(IngestError::Stopping))?;
+            sum.accepted += part.accepted;
+            sum.duplicates += part.duplicates;
+            sum.refused.extend(part.refused);
+            ends.push((number, part.revision));
+        }
+        sum.refused.sort_unstable_by_key(|(index, _)| *index);
+        if let Some(latest) = ends.iter().map(|(_, end)| *end).max() {
+            sum.revision = latest;
+            for (number, _) in ends.iter().filter(|(_, end)| *end < latest) {
+                self.pipeline.wait_until_passed(*number, latest as u64).await?;
+            }
+        }
+        Ok(sum)
+    }
+}
+
+impl Pipeline {
+    async fn wait_until_passed(&self, number: usize, position: u64) -> Result<(), IngestError> {
+        let partition = &self.inner.get().ok_or(IngestError::Starting)?.partitions[number];
+        if partition.passed.load(Ordering::Acquire) >= position {
+            return Ok(());
+        }
+        let (reply, answer) = oneshot::channel();
+        partition.questions.send(Question::Passed(position, reply)).map_err(|_| IngestError::Stopping)?;
+        answer.await.map_err(|_| IngestError::Stopping)
+    }
+}
+
+/// The share that a workspace belongs to. Stable over restarts only as long as the number of shares is; nothing on
+/// disk depends on it.
+pub fn partition_of(workspace: WorkspaceSid, partitions: usize) -> usize {
+    (xxhash_rust::xxh3::xxh3_64(workspace.as_bytes()) % partitions as u64) as usize
+}
+
+fn overloaded() -> IngestError {
+    IngestError::Overloaded { retry_after_ms: RETRY_AFTER_MS }
+}

@@ -1,0 +1,46 @@
+//! From events to published answers, durably.
+//!
+//! Each partition is a share of the workspaces with one owner, a thread that nobody else's state is shared with.
+//! Calls and questions come in as messages, values go out. A group of calls goes
+//!
+//! 1. **admit** (`partition.rs`, `admission.rs`): each event is accepted, a duplicate, or refused, once and for all;
+//! 2. **append and sync** (`writer.rs`, `store.rs`): one commit for the groups of all partitions; its end is their
+//!    revision;
+//! 3. **apply** (`partition.rs`): the engine takes the events;
+//! 4. **publish** (`topic.rs`, `shelf.rs`): the answers that somebody asked for are made anew;
+//! 5. **reply**: now the caller hears that its events are on disk and in the statistics.
+//!
+//! `owner.rs` is the thread around a partition, `handle.rs` what the services hold, `recovery.rs` the way up after a
+//! restart, `keeper.rs` writes checkpoints and decides what the journal may drop.
+//!
+//! Invariants:
+//! - A partition has at most one group under way; while it is being synced, questions see the state before it.
+//! - A position is passed only after everything up to it is applied and published, so a reader that takes the position
+//!   first and the answer second never claims more than it shows.
+
+mod admission;
+mod ask;
+mod bytes;
+mod clock;
+mod handle;
+mod keeper;
+mod owner;
+mod partition;
+mod recovery;
+mod row;
+mod shelf;
+mod start;
+mod store;
+mod topic;
+mod writer;
+
+pub use admission::{GrowthLimits, MOST_AHEAD_MS};
+pub use ask::{AskError, Caller, CumulativeQuestion, IngestError, Ingested, Patience, Refusal, Scope, Stamped};
+pub use clock::{Clock, SystemClock};
+pub use handle::{Pipeline, Submitted};
+pub use keeper::Keeper;
+pub use owner::LARGEST_CALL;
+pub use recovery::{Recovered, RecoveryError, recover};
+pub use start::{Running, Settings, start, start_ephemeral};
+pub use topic::Topic;
+pub use writer::JournalHealth;

@@ -1,0 +1,340 @@
+//! A partition: a share of the workspaces, and the one that owns them.
+//!
+//! This is the synchronous core: it reads no clock, waits for nothing and knows no thread. A group goes
+//! `admit` → (appended and synced by the journal) → `settle` = apply → publish → reply; between the two the partition
+//! answers questions, from the state before the group.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::admission::{Claims, Door, Verdict, WorkspaceCount};
+use super::ask::{AskError, Call, Caller, CumulativeQuestion, Frozen, IngestError, Ingested, Question, Stamped};
+use super::clock::Clock;
+use super::shelf::Shelf;
+use super::topic::Topic;
+use super::{Settings, row};
+use crate::engine::{ChannelFilter, Cumulative, Realtime, Table, WindowError, Workspace, WorkspaceRow};
+use crate::event::{Event, Millis, WorkspaceSid};
+use crate::journal::Row;
+
+pub struct Partition {
+    settings: Settings,
+    key: u64,
+    workspaces: Table<WorkspaceSid, Workspace>,
+    claims: Claims,
+    count: WorkspaceCount,
+    shelf: Shelf,
+    /// The end of the last group that was applied and published here, or in which nothing was for this partition.
+    passed: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Calls admitted together: what goes to the journal, and what is to be said once it is there.
+pub struct Group {
+    pub events: Vec<Event>,
+    admitted_at: Millis,
+    replies: Vec<Pending>,
+}
+
+struct Pending {
+    call: Call,
+    ingested: Ingested,
+    /// Whether the answer stands on events of this group; if not, it is true whatever becomes of the group.
+    depends: bool,
+}
+
+/// What a group comes to in the journal.
+pub struct LoggedRow {
+    pub events: u32,
+    pub newest_ms: i64,
+    pub body: Vec<u8>,
+}
+
+impl LoggedRow {
+    pub fn as_row(&self) -> Row<'_> {
+        Row { events: self.events, newest_ms: self.newest_ms, body: &self.body }
+    }
+}
+
+impl Partition {
+    pub fn new(
+        settings: Settings,
+        key: u64,
+        workspaces: Table<WorkspaceSid, Workspace>,
+        count: WorkspaceCount,
+        shelf: Shelf,
+        passed: Arc<AtomicU64>,
+        clock: Arc<dyn Clock>,
+    ) -> Partition {
+        Partition { settings, key, workspaces, claims: Claims::default(), count, shelf, passed, clock }
+    }
+
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Acquire)
+    }
+
+    /// Decides on every event of the calls. What was accepted is in the group, in order; nothing is applied yet.
+    pub fn admit(&mut self, calls: Vec<Call>, now: Millis) -> Group {
+        let mut group = Group { events: Vec::new(), admitted_at: now, replies: Vec::with_capacity(calls.len()) };
+        for mut call in calls {
+            // The caller's deadline has passed or it has gone: work not begun is dropped.
+            if call.reply.is_closed() {
+                continue;
+            }
+            let mut ingested = Ingested::default();
+            let mut depends = false;
+            for (index, event) in std::mem::take(&mut call.events) {
+                let mut door = Door {
+                    workspaces: &self.workspaces,
+                    claims: &mut self.claims,
+                    limits: &self.settings.growth,
+                    count: &self.count,
+                    retention_ms: self.settings.retention_ms,
+                    now,
+                };
+                match door.judge(&call.caller, &event) {
+                    Verdict::Accepted => {
+                        ingested.accepted += 1;
+                        depends = true;
+                        group.events.push(event);
+                    }
+                    Verdict::Duplicate => ingested.duplicates += 1,
+                    Verdict::DuplicateInGroup => {
+                        ingested.duplicates += 1;
+                        depends = true;
+                    }
+                    Verdict::Refused(refusal) => ingested.refused.push((index, refusal)),
+                }
+            }
+            group.replies.push(Pending { call, ingested, depends });
+        }
+        group
+    }
+
+    /// The group is on disk up to `end`, or (where it holds no event) `end` is what has been passed anyway:
+    /// apply → publish → reply.
+    pub fn settle(&mut self, group: Group, end: u64, now: Millis) {
+        let mut touched: Vec<WorkspaceSid> = Vec::new();
+        for event in &group.events {
+            if touched.last() != Some(&event.workspace) {
+                touched.push(event.workspace);
+            }
+            let (retention_ms, key) = (self.settings.retention_ms, self.key);
+            self.workspaces
+                .entry(event.workspace)
+                .or_insert_with(|| Workspace::new(event.account, retention_ms, key))
+                .apply(event, group.admitted_at);
+        }
+        self.claims.clear();
+        touched.sort_unstable();
+        touched.dedup();
+        for workspace in touched {
+            self.publish(workspace, end, now);
+        }
+        self.pass(end);
+        for Pending { call, mut ingested, .. } in group.replies {
+            ingested.revision = end as i64;
+            // A caller that has gone does not hear it; its events are in all the same.
+            let _ = call.reply.send(Ok(ingested));
+        }
+    }
+
+    /// The journal did not take the group: nothing of it has happened.
+    pub fn abandon(&mut self, group: Group, error: &IngestError) {
+        self.count.fetch_sub(self.claims.new_workspaces(), Ordering::AcqRel);
+        self.claims.clear();
+        let passed = self.passed();
+        for Pending { call, mut ingested, depends } in group.replies {
+            ingested.revision = passed as i64;
+            let _ = call.reply.send(if depends { Err(error.clone()) } else { Ok(ingested) });
+        }
+    }
+
+    /// A group ended in which nothing was for this partition.
+    pub fn pass(&self, end: u64) {
+        self.passed.fetch_max(end, Ordering::AcqRel);
+    }
+
+    fn publish(&mut self, workspace: WorkspaceSid, revision: u64, now: Millis) {
+        let Some(state) = self.workspaces.get_mut(&workspace) else { return };
+        for topic in self.shelf.topics_of(workspace) {
+            topic.publish(state.realtime(&topic.filter, now), revision, now);
+        }
+    }
+
+    /// Publishes afresh what time alone has made untrue; answers when to come again.
+    pub fn refresh(&mut self, now: Millis) -> Option<Millis> {
+        let revision = self.passed();
+        let mut next: Option<Millis> = None;
+        for topic in self.shelf.watched() {
+            if !topic.is_current()
+                && let Some(state) = self.workspaces.get_mut(&topic.workspace)
+            {
+                topic.publish(state.realtime(&topic.filter, now), revision, now);
+            }
+            let until = topic.latest().answer.valid_until;
+            next = next.into_iter().chain(until).min();
+        }
+        next
+    }
+
+    /// Drops topics that nobody has asked for lately, and lets every workspace forget what is too old.
+    pub fn tidy(&mut self, now: Millis) {
+        self.shelf.drop_unwanted(now);
+        for workspace in self.workspaces.values_mut() {
+            workspace.see(now);
+        }
+    }
+
+    pub fn answer(&mut self, question: Question) {
+        let now = self.clock.now();
+        match question {
+            Question::Realtime(caller, workspace, filter, reply) => {
+                let answer = self.realtime(&caller, workspace, &filter, now);
+                if let Ok(answer) = &answer {
+                    self.keep_for_readers(workspace, filter, &answer.answer, now);
+                }
+                let _ = reply.send(answer);
+            }
+            Question::Cumulative(caller, workspace, question, reply) => {
+                let _ = reply.send(self.cumulative(&caller, workspace, &question, now));
+            }
+            Question::Statistics(caller, workspace, question, reply) => {
+                let _ = reply.send(self.statistics(&caller, workspace, &question, now));
+            }
+            Question::Topic(caller, workspace, filter, reply) => {
+                let _ = reply.send(self.topic(&caller, workspace, filter, now));
+            }
+            Question::Workspaces(caller, after, at_most, reply) => {
+                let _ = reply.send(Ok(self.list_workspaces(&caller, after, at_most)));
+            }
+            Question::Channels(caller, workspace, after, at_most, reply) => {
+                let rows =
+                    self.visible(&caller, workspace).map(|state| state.list_channels(after.as_deref(), at_most, now));
+                let _ = reply.send(rows);
+            }
+            Question::Freeze(reply) => {
+                let workspaces = self.workspaces.iter().map(|(sid, state)| (*sid, state.clone())).collect();
+                let _ = reply.send(Frozen { position: self.passed(), workspaces });
+            }
+            // Both are the thread's own business (`owner.rs`).
+            Question::Passed(..) | Question::Stop => {}
+        }
+    }
+
+    fn visible(&mut self, caller: &Caller, workspace: WorkspaceSid) -> Result<&mut Workspace, AskError> {
+        let state = self.workspaces.get_mut(&workspace).filter(|state| caller.sees(state.account()));
+        state.ok_or(AskError::UnknownWorkspace)
+    }
+
+    fn stamp<T>(&self, as_of: Millis, answer: T) -> Stamped<T> {
+        Stamped { revision: self.passed() as i64, as_of, answer }
+    }
+
+    fn realtime(
+        &mut self,
+        caller: &Caller,
+        workspace: WorkspaceSid,
+        filter: &ChannelFilter,
+        now: Millis,
+    ) -> Result<Stamped<Arc<Realtime>>, AskError> {
+        let realtime = Arc::new(self.visible(caller, workspace)?.realtime(filter, now));
+        Ok(self.stamp(now, realtime))
+    }
+
+    fn cumulative(
+        &mut self,
+        caller: &Caller,
+        workspace: WorkspaceSid,
+        question: &CumulativeQuestion,
+        now: Millis,
+    ) -> Result<Stamped<Cumulative>, AskError> {
+        let retention_ms = self.settings.retention_ms;
+        let state = self.visible(caller, workspace)?;
+        let range = question.window.resolve(now, retention_ms)?;
+        let cumulative = state.cumulative(&question.channel, range, &question.thresholds);
+        Ok(self.stamp(now, cumulative))
+    }
+
+    fn statistics(
+        &mut self,
+        caller: &Caller,
+        workspace: WorkspaceSid,
+        question: &CumulativeQuestion,
+        now: Millis,
+    ) -> Result<Stamped<(Arc<Realtime>, Cumulative)>, AskError> {
+        let cumulative = self.cumulative(caller, workspace, question, now)?.answer;
+        let realtime = self.realtime(caller, workspace, &question.channel, now)?.answer;
+        Ok(self.stamp(now, (realtime, cumulative)))
+    }
+
+    fn topic(
+        &mut self,
+        caller: &Caller,
+        workspace: WorkspaceSid,
+        filter: ChannelFilter,
+        now: Millis,
+    ) -> Result<Arc<Topic>, AskError> {
+        let realtime = self.visible(caller, workspace)?.realtime(&filter, now);
+        let revision = self.passed();
+        if let Some(topic) = self.shelf.find(workspace, &filter) {
+            topic.publish(realtime, revision, now);
+            topic.touch();
+            return Ok(topic);
+        }
+        let topic = Topic::new(workspace, filter, realtime, revision, self.passed.clone(), self.clock.clone());
+        Ok(self.shelf.put(topic))
+    }
+
+    /// The next reader of this answer finds it on the shelf. Unknown channels are not worth a place.
+    fn keep_for_readers(
+        &mut self,
+        workspace: WorkspaceSid,
+        filter: ChannelFilter,
+        realtime: &Arc<Realtime>,
+        now: Millis,
+    ) {
+        if let Some(topic) = self.shelf.find(workspace, &filter) {
+            // It is there, but time had made it untrue.
+            topic.touch();
+            return topic.publish(Realtime::clone(realtime), self.passed(), now);
+        }
+        let known = self.workspaces.get(&workspace).is_some_and(|state| state.covers(&filter));
+        let room = self.shelf.topics_of(workspace).len() < self.settings.views_per_workspace
+            && self.shelf.len() < self.settings.views;
+        if known && room {
+            let (passed, clock) = (self.passed.clone(), self.clock.clone());
+            self.shelf.put(Topic::new(workspace, filter, Realtime::clone(realtime), self.passed(), passed, clock));
+        }
+    }
+
+    fn list_workspaces(&self, caller: &Caller, after: Option<WorkspaceSid>, at_most: usize) -> Vec<WorkspaceRow> {
+        let mut rows: Vec<WorkspaceRow> = self
+            .workspaces
+            .iter()
+            .filter(|(sid, state)| after.is_none_or(|after| **sid > after) && caller.sees(state.account()))
+            .map(|(sid, state)| WorkspaceRow { workspace: *sid, account: state.account() })
+            .collect();
+        rows.sort_unstable_by_key(|row| row.workspace);
+        rows.truncate(at_most);
+        rows
+    }
+}
+
+impl Group {
+    /// What the journal must keep; `None` where no event was accepted.
+    pub fn logged(&self) -> Option<LoggedRow> {
+        let newest_ms = self.events.iter().map(|event| event.at.0).max()?;
+        let body = row::encode(&self.events, self.admitted_at);
+        Some(LoggedRow { events: self.events.len() as u32, newest_ms, body })
+    }
+}
+
+impl From<WindowError> for AskError {
+    fn from(error: WindowError) -> AskError {
+        match error {
+            WindowError::Empty { field } => AskError::EmptyWindow { field },
+            WindowError::TooOld { oldest, asked } => AskError::WindowTooOld { oldest, asked },
+        }
+    }
+}

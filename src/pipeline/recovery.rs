@@ -1,0 +1,256 @@
+//! The way up: the newest sound checkpoint and the rows after it, or the carry-over and all rows.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::Settings;
+use super::bytes::Damaged;
+use super::row;
+use crate::engine::{self, CarryPart, Table, Workspace};
+use crate::event::{Event, Millis, WorkspaceSid};
+use crate::journal::checkpoint::{self, Checkpoint};
+use crate::journal::{AppendError, Carry, Journal, ReadError};
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// The state that a journal stands for.
+pub struct Recovered {
+    pub workspaces: Table<WorkspaceSid, Workspace>,
+    /// Keys the fingerprints in `workspaces`.
+    pub key: u64,
+    /// The keys of the carry-overs that are on disk.
+    pub carried: BTreeSet<Vec<u8>>,
+    /// Events taken from rows, as opposed to from a checkpoint.
+    pub replayed: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the events at positions {first} and after cannot be read: {damage}")]
+    Row { first: u64, damage: Damaged },
+    #[error("the carry-over {key} cannot be read: {damage}")]
+    Carry { key: String, damage: String },
+    #[error("cannot look for checkpoints: {0}")]
+    Checkpoint(std::io::Error),
+    #[error("cannot note the positions that a checkpoint has beyond the journal's end: {0}")]
+    Raise(AppendError),
+}
+
+/// What a checkpoint says before its workspaces.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(super) struct Preface {
+    pub format: u32,
+    pub key: u64,
+    pub retention_ms: i64,
+}
+
+pub(super) const FORMAT: u32 = 1;
+
+/// Derives the state from the journal. Tells its progress in the log.
+pub fn recover(journal: &mut Journal, dir: &Path, settings: &Settings) -> Result<Recovered, RecoveryError> {
+    let latest = checkpoint::latest(dir).map_err(RecoveryError::Checkpoint)?;
+    for (file, flaw) in &latest.damaged {
+        tracing::warn!(file = %file.display(), %flaw, "a damaged checkpoint is ignored; the journal has everything");
+    }
+    let mut state = None;
+    if let Some(checkpoint) = latest.checkpoint {
+        let position = checkpoint.position();
+        if position > journal.end() {
+            tracing::error!(
+                checkpoint = position,
+                journal = journal.end(),
+                "the journal has lost its end: events after {} that were acknowledged are gone; \
+                 the state is derived from what the journal has",
+                journal.end()
+            );
+            journal.raise_end(position).map_err(RecoveryError::Raise)?;
+        } else {
+            state = from_checkpoint(checkpoint, settings);
+        }
+    }
+    let carried = carried_keys(journal)?;
+    let (mut replay, after) = match state {
+        Some((replay, position)) => (replay, position),
+        None => (from_carry_over(journal, settings)?, 0),
+    };
+    replay.read_rows(journal, after, settings)?;
+    let Replay { workspaces, key, replayed, .. } = replay;
+    Ok(Recovered { workspaces, key, carried, replayed })
+}
+
+/// A state on its way up.
+struct Replay {
+    workspaces: Table<WorkspaceSid, Workspace>,
+    /// Up to which position each workspace of the checkpoint is whole.
+    whole_to: Table<WorkspaceSid, u64>,
+    key: u64,
+    replayed: u64,
+}
+
+/// `None` where the checkpoint is of no use, so that everything is derived from the log.
+fn from_checkpoint(mut checkpoint: Checkpoint, settings: &Settings) -> Option<(Replay, u64)> {
+    let position = checkpoint.position();
+    let started = Instant::now();
+    match read_checkpoint(&mut checkpoint, settings) {
+        Ok(replay) => {
+            let (workspaces, took) = (replay.workspaces.len(), started.elapsed());
+            tracing::info!(position, workspaces, took_ms = took.as_millis() as u64, "read the checkpoint");
+            Some((replay, position))
+        }
+        Err(why) => {
+            tracing::warn!(position, why, "the checkpoint is ignored; the state is derived from the journal");
+            None
+        }
+    }
+}
+
+fn read_checkpoint(checkpoint: &mut Checkpoint, settings: &Settings) -> Result<Replay, String> {
+    let mut next = || checkpoint.next_section().map_err(|flaw| flaw.to_string());
+    let preface = next()?.ok_or("it is empty")?;
+    let preface: Preface = postcard::from_bytes(&preface).map_err(|error| error.to_string())?;
+    if preface.format != FORMAT {
+        return Err(format!("it has format {}, this version reads {FORMAT}", preface.format));
+    }
+    if preface.retention_ms != settings.retention_ms {
+        return Err("the retention is another one now".into());
+    }
+    let mut replay = Replay { workspaces: Table::default(), whole_to: Table::default(), key: preface.key, replayed: 0 };
+    while let Some(section) = next()? {
+        let (prefix, state) = section.split_at_checked(24).ok_or("a section is cut short")?;
+        let (sid, position) = prefix.split_at(16);
+        let sid = WorkspaceSid::from_bytes(sid.try_into().map_err(|_| "a section without a sid")?);
+        let position = u64::from_le_bytes(position.try_into().map_err(|_| "a section without a position")?);
+        let state = Workspace::decode(state).map_err(|damage| damage.to_string())?;
+        replay.workspaces.insert(sid, state);
+        replay.whole_to.insert(sid, position);
+    }
+    Ok(replay)
+}
+
+/// The section of one workspace, whole up to `position`.
+pub(super) fn section(sid: WorkspaceSid, position: u64, state: &Workspace) -> Vec<u8> {
+    let mut section = Vec::new();
+    section.extend_from_slice(sid.as_bytes());
+    section.extend_from_slice(&position.to_le_bytes());
+    state.encode(&mut section);
+    section
+}
+
+fn carried_keys(journal: &mut Journal) -> Result<BTreeSet<Vec<u8>>, RecoveryError> {
+    let mut keys = BTreeSet::new();
+    journal.carries(&mut |carry| {
+        keys.insert(carry.key.to_vec());
+        ControlFlow::Continue(())
+    })?;
+    Ok(keys)
+}
+
+/// The name of a part of a workspace's carry-over in the journal.
+pub(super) fn carry_key(workspace: WorkspaceSid, part: CarryPart) -> Vec<u8> {
+    [&workspace.as_bytes()[..], &part.to_key()].concat()
+}
+
+pub(super) fn parse_carry_key(key: &[u8]) -> Option<(WorkspaceSid, CarryPart)> {
+    let (sid, part) = key.split_at_checked(16)?;
+    Some((WorkspaceSid::from_bytes(sid.try_into().ok()?), CarryPart::from_key(part)?))
+}
+
+fn from_carry_over(journal: &mut Journal, settings: &Settings) -> Result<Replay, RecoveryError> {
+    let key = rand::random();
+    let mut replay = Replay { workspaces: Table::default(), whole_to: Table::default(), key, replayed: 0 };
+    let mut ends = Vec::new();
+    let mut fault = None;
+    let failed = |key: &[u8], damage: String| {
+        let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(RecoveryError::Carry { key, damage })
+    };
+    journal.carries(&mut |Carry { key: name, body }| {
+        let outcome: Result<(), String> = match parse_carry_key(name) {
+            None => Err("its name says nothing to this version".into()),
+            Some((sid, part @ CarryPart::Lasting)) => Workspace::account_of_carry(body)
+                .and_then(|account| {
+                    let new = || Workspace::new(account, settings.retention_ms, key);
+                    replay.workspaces.entry(sid).or_insert_with(new).take_carry(part, body)
+                })
+                .map_err(|damage: engine::Damaged| damage.to_string()),
+            // The account comes with the lasting part, so ends wait for it.
+            Some((sid, part)) => {
+                ends.push((name.to_vec(), sid, part, body.to_vec()));
+                Ok(())
+            }
+        };
+        match outcome {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(damage) => {
+                fault = failed(name, damage);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    if let Some(fault) = fault {
+        return Err(fault);
+    }
+    for (name, sid, part, body) in ends {
+        let taken = match replay.workspaces.get_mut(&sid) {
+            Some(state) => state.take_carry(part, &body).map_err(|damage| damage.to_string()),
+            None => Err("the workspace's lasting part is missing".to_string()),
+        };
+        if let Err(damage) = taken
+            && let Some(fault) = failed(&name, damage)
+        {
+            return Err(fault);
+        }
+    }
+    Ok(replay)
+}
+
+impl Replay {
+    fn read_rows(&mut self, journal: &mut Journal, after: u64, settings: &Settings) -> Result<(), RecoveryError> {
+        let end = journal.end();
+        if after >= end {
+            return Ok(());
+        }
+        tracing::info!(from = after, to = end, "replaying the journal");
+        let (started, mut told) = (Instant::now(), Instant::now());
+        let mut fault = None;
+        journal.read(after, &mut |record| {
+            let mut position = record.first;
+            let read = row::decode(record.body, |event, admitted_at| {
+                self.take(&event, position, admitted_at, settings);
+                position += 1;
+            });
+            if let Err(damage) = read {
+                fault = Some(RecoveryError::Row { first: record.first, damage });
+                return ControlFlow::Break(());
+            }
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                let percent = 100 * (record.last() - after) / (end - after);
+                tracing::info!(position = record.last(), of = end, percent, "replaying the journal");
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(fault) = fault {
+            return Err(fault);
+        }
+        let took_ms = started.elapsed().as_millis() as u64;
+        tracing::info!(events = self.replayed, took_ms, "replayed the journal");
+        Ok(())
+    }
+
+    fn take(&mut self, event: &Event, position: u64, admitted_at: Millis, settings: &Settings) {
+        if self.whole_to.get(&event.workspace).is_some_and(|whole_to| position <= *whole_to) {
+            return;
+        }
+        self.replayed += 1;
+        self.workspaces
+            .entry(event.workspace)
+            .or_insert_with(|| Workspace::new(event.account, settings.retention_ms, self.key))
+            .apply(event, admitted_at);
+    }
+}

@@ -1,0 +1,138 @@
+//! Published answers: what readers see without asking the owner.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use super::ask::Stamped;
+use super::clock::Clock;
+use crate::engine::{ChannelFilter, Realtime};
+use crate::event::{AccountSid, Millis, WorkspaceSid};
+
+/// The real-time answer of one (workspace, channel filter) that somebody asked for. Its owner publishes here before it
+/// replies to an ingest, and when time alone changes a figure.
+pub struct Topic {
+    pub workspace: WorkspaceSid,
+    pub filter: ChannelFilter,
+    pub account: AccountSid,
+    view: Mutex<View>,
+    /// Ticks when the figures change.
+    changes: watch::Sender<u64>,
+    /// The end of the last group that the owner has applied and published.
+    passed: Arc<AtomicU64>,
+    clock: Arc<dyn Clock>,
+    /// When it was last asked for, in the clock's milliseconds; topics that nobody wants are dropped.
+    asked_at: AtomicI64,
+}
+
+#[derive(Clone)]
+struct View {
+    revision: u64,
+    made_at: Millis,
+    realtime: Arc<Realtime>,
+}
+
+impl Topic {
+    pub(super) fn new(
+        workspace: WorkspaceSid,
+        filter: ChannelFilter,
+        realtime: Realtime,
+        revision: u64,
+        passed: Arc<AtomicU64>,
+        clock: Arc<dyn Clock>,
+    ) -> Topic {
+        let made_at = clock.now();
+        Topic {
+            workspace,
+            filter,
+            account: realtime.account,
+            view: Mutex::new(View { revision, made_at, realtime: Arc::new(realtime) }),
+            changes: watch::Sender::new(0),
+            passed,
+            asked_at: AtomicI64::new(made_at.0),
+            clock,
+        }
+    }
+
+    /// The latest figures, as they are now.
+    ///
+    /// The position passed is read before the view: whatever was acknowledged up to it is in the view. Where time has
+    /// made the view untrue and the owner has not come round yet, `as_of` says up to when it was true.
+    pub fn latest(&self) -> Stamped<Arc<Realtime>> {
+        let passed = self.passed.load(Ordering::Acquire);
+        let view = self.view();
+        let now = self.clock.now();
+        let as_of = match view.realtime.valid_until {
+            Some(until) if until <= now => until.minus(1).max(view.made_at),
+            _ => now.max(view.made_at),
+        };
+        Stamped { revision: passed.max(view.revision) as i64, as_of, answer: view.realtime }
+    }
+
+    /// Whether [`Topic::latest`] is true of this very moment.
+    pub fn is_current(&self) -> bool {
+        let (view, now) = (self.view(), self.clock.now());
+        view.made_at <= now && view.realtime.valid_until.is_none_or(|until| until > now)
+    }
+
+    /// Ticks when figures change.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    pub(super) fn touch(&self) {
+        self.asked_at.store(self.clock.now().0, Ordering::Relaxed);
+    }
+
+    pub(super) fn asked_at(&self) -> Millis {
+        Millis(self.asked_at.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.changes.receiver_count() > 0
+    }
+
+    pub(super) fn publish(&self, realtime: Realtime, revision: u64, made_at: Millis) {
+        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = !same_figures(&view.realtime, &realtime);
+        view.made_at = made_at;
+        view.revision = revision;
+        if changed || view.realtime.valid_until != realtime.valid_until {
+            view.realtime = Arc::new(realtime);
+        }
+        drop(view);
+        if changed {
+            self.changes.send_modify(|ticks| *ticks += 1);
+        }
+    }
+
+    fn view(&self) -> View {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Whether two answers show the same figures; when they cease to be true is none.
+fn same_figures(one: &Realtime, other: &Realtime) -> bool {
+    let Realtime {
+        account,
+        activities,
+        total_workers,
+        longest_waiting,
+        by_priority,
+        by_status,
+        total_tasks,
+        valid_until: _,
+    } = one;
+    *account == other.account
+        && *total_workers == other.total_workers
+        && *longest_waiting == other.longest_waiting
+        && *by_priority == other.by_priority
+        && *by_status == other.by_status
+        && *total_tasks == other.total_tasks
+        && (Arc::ptr_eq(activities, &other.activities) || *activities == other.activities)
+}

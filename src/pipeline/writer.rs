@@ -1,0 +1,131 @@
+//! The thread of the journal: one writer, whose commits give the positions that revisions are made of.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use tokio::sync::watch;
+
+use super::ask::IngestError;
+use super::partition::LoggedRow;
+use super::store::{Chore, Store};
+use crate::journal::{AppendError, Row};
+
+/// How long a caller should wait before it tries again while the journal cannot be written.
+const RETRY_AFTER_MS: u64 = 1000;
+/// How often an unwritable journal is tried.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// What a partition hears of each group commit.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// The partition's group is on disk; the journal now ends here.
+    Synced { end: u64 },
+    /// A commit without anything of this partition.
+    Passed { end: u64 },
+    /// Nothing of the partition's group is in the journal, or (when the journal is lost) it is not known.
+    Failed { error: IngestError },
+}
+
+/// Whether the journal can take events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalHealth {
+    Writable,
+    /// Rolled back and whole; it is tried again each second.
+    Unwritable(Arc<str>),
+    /// A sync failed, or it is not known what is on disk: the process must end.
+    Lost(Arc<str>),
+}
+
+pub struct Writer {
+    pub store: Box<dyn Store>,
+    /// With the number of the partition; each has at most one on its way.
+    pub rows: Receiver<(usize, LoggedRow)>,
+    pub verdicts: Vec<Sender<Verdict>>,
+    pub chores: Receiver<Chore>,
+    pub health: watch::Sender<JournalHealth>,
+}
+
+impl Writer {
+    /// Runs until every partition's thread is gone; then the store is closed.
+    pub fn run(mut self) {
+        let mut probe_at = Instant::now();
+        let mut busy = false;
+        loop {
+            // Chores go in slices, between groups; without a chore under way there is nothing to hurry for.
+            let patience = if busy { Duration::ZERO } else { PROBE_EVERY };
+            match self.rows.recv_timeout(patience) {
+                Ok(first) => self.commit(first),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if matches!(*self.health.borrow(), JournalHealth::Unwritable(_)) && Instant::now() >= probe_at {
+                probe_at = Instant::now() + PROBE_EVERY;
+                let outcome = self.store.probe();
+                self.note(&outcome);
+            }
+            busy = self.do_chores();
+        }
+    }
+
+    /// One group commit: this row, and one of each other partition that has one ready.
+    fn commit(&mut self, first: (usize, LoggedRow)) {
+        let ready: Vec<(usize, LoggedRow)> = std::iter::once(first).chain(self.rows.try_iter()).collect();
+        let rows: Vec<Row<'_>> = ready.iter().map(|(_, row)| row.as_row()).collect();
+        let outcome = self.store.append(&rows);
+        self.note(&outcome);
+        for (number, verdicts) in self.verdicts.iter().enumerate() {
+            let took_part = ready.iter().any(|(partition, _)| *partition == number);
+            let verdict = match &outcome {
+                Ok(end) if took_part => Verdict::Synced { end: *end },
+                Ok(end) => Verdict::Passed { end: *end },
+                Err(_) if !took_part => continue,
+                Err(AppendError::Refused { cause }) => Verdict::Failed { error: unwritable(cause.to_string().into()) },
+                Err(AppendError::Lost { .. } | AppendError::Damaged(_)) => {
+                    Verdict::Failed { error: IngestError::Stopping }
+                }
+            };
+            // A partition's thread that is gone needs no verdict.
+            let _ = verdicts.send(verdict);
+        }
+    }
+
+    fn note<T>(&mut self, outcome: &Result<T, AppendError>) {
+        let health = match outcome {
+            Ok(_) => JournalHealth::Writable,
+            Err(AppendError::Refused { cause }) => JournalHealth::Unwritable(cause.to_string().into()),
+            Err(AppendError::Lost { cause }) => JournalHealth::Lost(cause.to_string().into()),
+            Err(AppendError::Damaged(damage)) => JournalHealth::Lost(damage.to_string().into()),
+        };
+        self.health.send_if_modified(|held| {
+            let changed = *held != health && !matches!(held, JournalHealth::Lost(_));
+            if changed {
+                match &health {
+                    JournalHealth::Writable => tracing::info!("the journal can be written again"),
+                    JournalHealth::Unwritable(cause) => tracing::error!(%cause, "the journal cannot be written"),
+                    JournalHealth::Lost(cause) => tracing::error!(%cause, "the journal is lost; stopping"),
+                }
+                *held = health;
+            }
+            changed
+        });
+    }
+
+    /// One slice of what is to be done besides; answers whether there is more.
+    fn do_chores(&mut self) -> bool {
+        if *self.health.borrow() != JournalHealth::Writable {
+            return false;
+        }
+        while let Ok(chore) = self.chores.try_recv() {
+            self.store.take_chore(chore);
+        }
+        let outcome = self.store.do_slice();
+        self.note(&outcome);
+        outcome.unwrap_or(false)
+    }
+}
+
+/// What a caller is told while the journal cannot be written.
+pub fn unwritable(cause: Arc<str>) -> IngestError {
+    IngestError::Unwritable { cause, retry_after_ms: RETRY_AFTER_MS }
+}

@@ -1,0 +1,68 @@
+//! What the transport itself says to a caller. The application has its own mapping; these are the few answers that no
+//! handler can give, because the handler is gone, late or broken.
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, header::CONTENT_TYPE};
+use http_body::Frame;
+use std::{collections::HashMap, time::Duration};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+const DOMAIN: &str = "tasktally";
+const TIMEOUT_HEADER: &str = "grpc-timeout";
+
+/// When a caller whom a shutdown sent away may come back: long enough for a process to be replaced, short enough that
+/// nobody watches a frozen screen.
+pub const RETRY_AFTER_SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// The caller's deadline, or the server's own limit, has passed. `limit` is how long the call was given.
+pub fn deadline_exceeded(limit: Duration) -> Status {
+    let metadata = HashMap::from([("limit".to_owned(), humantime::format_duration(limit).to_string())]);
+    let details = ErrorDetails::with_error_info("DEADLINE_EXCEEDED", DOMAIN, metadata);
+    Status::with_error_details(Code::DeadlineExceeded, "the deadline of the call has passed", details)
+}
+
+/// The server ends this stream because it is shutting down. May be retried.
+pub fn shutting_down() -> Status {
+    let mut details = ErrorDetails::with_error_info("SHUTTING_DOWN", DOMAIN, HashMap::new());
+    details.set_retry_info(Some(RETRY_AFTER_SHUTDOWN));
+    Status::with_error_details(Code::Unavailable, "the server is shutting down", details)
+}
+
+/// A bug. What went wrong is in the log and not in the answer: a panic's message may quote another caller's data.
+pub fn internal() -> Status {
+    let details = ErrorDetails::with_error_info("INTERNAL", DOMAIN, HashMap::new());
+    Status::with_error_details(Code::Internal, "an internal error; the server's log has the cause", details)
+}
+
+/// A `grpc-timeout` that is not one to eight digits and a unit. Ignoring it would run a call without the bound that the
+/// caller believes in.
+pub fn malformed_timeout(value: &str) -> Status {
+    let metadata = HashMap::from([("value".to_owned(), value.to_owned())]);
+    let mut details = ErrorDetails::with_error_info("MALFORMED_TIMEOUT", DOMAIN, metadata);
+    details.add_bad_request_violation(TIMEOUT_HEADER, "must be one to eight digits and one of H, M, S, m, u, n");
+    Status::with_error_details(Code::InvalidArgument, "grpc-timeout is malformed", details)
+}
+
+/// Whether a request speaks gRPC, so that its answer must be a status in trailers. gRPC-Web is not counted: it reaches
+/// these layers either translated or as plain HTTP.
+pub fn is_grpc<B>(request: &Request<B>) -> bool {
+    let Some(kind) = request.headers().get(CONTENT_TYPE) else { return false };
+    let Some(rest) = kind.as_bytes().strip_prefix(b"application/grpc") else { return false };
+    matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+}
+
+/// A response that is nothing but a status: one HEADERS frame, no body.
+pub fn trailers_only<B>(status: Status, body: B) -> Response<B> {
+    status.into_http::<()>().map(|()| body)
+}
+
+/// The frame that ends a body, whose head is sent, with `status`.
+pub fn trailers(status: &Status) -> Frame<Bytes> {
+    let mut trailers = HeaderMap::new();
+    if status.add_header(&mut trailers).is_err() {
+        // The message is percent-encoded and the details base64, so no header value can be refused; should one be, the
+        // code alone still ends the call as meant.
+        trailers.insert(Status::GRPC_STATUS, http::HeaderValue::from(status.code() as i32));
+    }
+    Frame::trailers(trailers)
+}
