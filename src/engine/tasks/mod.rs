@@ -39,6 +39,8 @@ pub struct Tasks {
     /// Facts dated ahead of the clock. An end that arrives at the very edge of the retention can put such a fact into
     /// a life of its own, so they are kept until the clock has passed them; no other fact ever changes lives.
     ahead: Vec<(TaskSid, Fact)>,
+    /// No fact in `ahead` is dated later.
+    ahead_to: Millis,
 }
 
 impl Tasks {
@@ -50,6 +52,7 @@ impl Tasks {
             gauges: Gauges::default(),
             clockwork: Clockwork::default(),
             ahead: Vec::new(),
+            ahead_to: Millis::MIN,
         }
     }
 
@@ -57,6 +60,7 @@ impl Tasks {
     pub fn apply(&mut self, task: TaskSid, fact: Fact, line: Millis) {
         if fact.place.at > line {
             self.ahead.push((task, fact));
+            self.ahead_to = self.ahead_to.max(fact.place.at);
         }
         self.join(task, fact, line);
     }
@@ -97,7 +101,8 @@ impl Tasks {
     fn split_life(&mut self, task: TaskSid, end: Option<Millis>, line: Millis) {
         let Some(end) = end else { return };
         let beyond = end.plus(self.retention_ms);
-        if self.ahead.iter().any(|(of, fact)| *of == task && fact.place.at > beyond) {
+        // Almost every end is a recent one, and nothing is dated a retention ahead of it.
+        if self.ahead_to > beyond && self.ahead.iter().any(|(of, fact)| *of == task && fact.place.at > beyond) {
             self.close_life(task, end);
             self.rejoin_ahead(task, line);
         }
@@ -166,6 +171,7 @@ impl Tasks {
     pub fn forget(&mut self, line: Millis) {
         self.turn_to(line);
         self.ahead.retain(|(_, fact)| fact.place.at > line);
+        self.ahead_to = self.ahead.iter().map(|(_, fact)| fact.place.at).max().unwrap_or(Millis::MIN);
         for (task, end) in self.clockwork.take_settled(line) {
             self.lives.remove(&task);
             self.ends.insert(task, end);
@@ -174,6 +180,8 @@ impl Tasks {
             self.lives.remove(&task);
         }
         self.clockwork.shrink(self.retention_ms, &self.lives);
+        let (lives, moment, retention_ms) = (&self.lives, self.clockwork.moment(), self.retention_ms);
+        self.gauges.shrink(|task| lives.get(&task).map_or(Part::None, |life| life.part(moment, retention_ms)));
         self.ends.forget(line, self.retention_ms);
     }
 
