@@ -9,10 +9,11 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::*;
+use crate::api::codec::EventsSent;
 use crate::api::ingest::Answers;
 use crate::pipeline::Caller;
 
-type Request = Result<v1::IngestEventsRequest, Status>;
+type Request = Result<EventsSent, Status>;
 
 /// Requests that the test puts in one by one.
 struct Requests(mpsc::UnboundedReceiver<Request>);
@@ -35,6 +36,11 @@ fn request(numbers: impl IntoIterator<Item = usize>) -> v1::IngestEventsRequest 
     v1::IngestEventsRequest { events: numbers.into_iter().map(created).collect() }
 }
 
+fn sent(numbers: impl IntoIterator<Item = usize>) -> EventsSent {
+    let v1::IngestEventsRequest { events } = request(numbers);
+    EventsSent { sent: events.len(), events }
+}
+
 #[tokio::test]
 async fn each_request_has_its_answer_in_order() {
     let mut scene = Scene::new();
@@ -54,7 +60,7 @@ async fn an_answer_does_not_wait_for_the_next_request() {
     let scene = Scene::new();
     let (sender, mut answers) = stream(&scene);
     for number in 0..5 {
-        sender.send(Ok(request([number]))).unwrap();
+        sender.send(Ok(sent([number]))).unwrap();
         let answer = timeout(Duration::from_secs(5), answers.next()).await.unwrap().unwrap().unwrap();
         assert_eq!(answer.accepted, 1);
     }
@@ -66,16 +72,16 @@ async fn an_answer_does_not_wait_for_the_next_request() {
 async fn what_fails_one_request_ends_the_stream_after_all_earlier_answers() {
     let scene = Scene::with(ApiLimits { max_events: 2, ..ApiLimits::default() });
     for (bad, code, reason) in [
-        (Ok(request(0..3)), Code::InvalidArgument, "TOO_MANY_EVENTS"),
+        (Ok(sent(0..3)), Code::InvalidArgument, "TOO_MANY_EVENTS"),
         (Err(Status::out_of_range("length")), Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
         (Err(Status::internal("Unexpected EOF")), Code::InvalidArgument, "MALFORMED_MESSAGE"),
     ] {
         let (sender, mut answers) = stream(&scene);
         for number in 0..20 {
-            sender.send(Ok(request([number]))).unwrap();
+            sender.send(Ok(sent([number]))).unwrap();
         }
         sender.send(bad).unwrap();
-        sender.send(Ok(request([99]))).unwrap();
+        sender.send(Ok(sent([99]))).unwrap();
         for _ in 0..20 {
             answers.next().await.unwrap().unwrap();
         }
@@ -103,10 +109,10 @@ async fn over_the_wire_a_message_too_large_ends_the_stream_after_all_earlier_ans
 async fn shutdown_ends_the_stream_after_the_answers_to_what_was_read() {
     let scene = Scene::new();
     let (sender, mut answers) = stream(&scene);
-    sender.send(Ok(request([1]))).unwrap();
+    sender.send(Ok(sent([1]))).unwrap();
     answers.next().await.unwrap().unwrap();
     // Read, but its answer not yet taken.
-    sender.send(Ok(request([2]))).unwrap();
+    sender.send(Ok(sent([2]))).unwrap();
     let waiting = tokio::spawn(async move { (answers.next().await, answers.next().await, answers.next().await) });
     sleep(Duration::from_millis(50)).await;
     scene.api.stop.cancel();
@@ -123,7 +129,7 @@ async fn no_more_than_the_bound_is_read_ahead() {
     let scene = Scene::with(ApiLimits { max_requests_in_flight: 3, ..ApiLimits::default() });
     let (sender, receiver) = mpsc::unbounded_channel();
     for number in 0..50 {
-        sender.send(Ok(request([number]))).unwrap();
+        sender.send(Ok(sent([number]))).unwrap();
     }
     let mut answers = Answers::new(Arc::new(scene.api.clone()), Caller::everything(), Requests(receiver));
     answers.next().await.unwrap().unwrap();
@@ -139,7 +145,7 @@ async fn no_more_than_the_bound_is_read_ahead() {
 async fn a_caller_who_goes_takes_the_stream_along() {
     let scene = Scene::new();
     let (sender, mut answers) = stream(&scene);
-    sender.send(Ok(request([1]))).unwrap();
+    sender.send(Ok(sent([1]))).unwrap();
     answers.next().await.unwrap().unwrap();
     drop(answers);
     assert!(sender.is_closed());
