@@ -209,9 +209,13 @@ impl Tasks {
         self.clockwork.next_change(self.retention_ms, &self.lives)
     }
 
-    /// The ends that rows about to be dropped may hold, for the carry-over: those before `before`.
+    /// The ends that rows about to be dropped may hold, for the carry-over: those before `before`, ascending. Lives that
+    /// nobody has looked at since they ended are among them.
     pub fn ends_before(&self, before: Millis) -> Vec<(TaskSid, Millis)> {
-        self.ends.before(before)
+        let mut ends = self.ends.before(before);
+        ends.extend(self.clockwork.ended_before(before));
+        ends.sort_unstable_by_key(|(task, end)| (*end, *task));
+        ends
     }
 
     /// Takes an end from a carry-over.
