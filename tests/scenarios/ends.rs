@@ -36,3 +36,17 @@ fn an_end_outlives_its_row_also_where_nobody_looked_since() {
     rebuilt.apply(&event(TaskUpdated, NOON + MONTH_MS + 1), Millis(now));
     assert_eq!(active(&mut rebuilt, now), 1);
 }
+
+#[test]
+fn a_question_between_the_admission_of_events_and_their_application_never_shows() {
+    let mut state = engine(&[], NOON);
+    // Admitted together at noon: the end at the very edge of the retention, and a fact that lies beyond its memory.
+    let admitted = [event(TaskUpdated, NOON + 1), event(TaskCanceled, NOON - MONTH_MS).canceled()];
+    // While they are being written, a question moves the state on.
+    let now = NOON + 10;
+    assert_eq!(active(&mut state, now), 0);
+    for event in &admitted {
+        state.apply(event, Millis(NOON));
+    }
+    assert_eq!(active(&mut state, now), 1);
+}

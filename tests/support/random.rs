@@ -33,11 +33,11 @@ pub enum When {
     Edge(i64, i64, i64),
 }
 
-fn a_little() -> impl Strategy<Value = i64> {
-    prop_oneof![4 => Just(0), 4 => select(vec![-1, 1]), 2 => select(vec![-1001, -1000, -999, 999, 1000, 1001])]
+fn a_little() -> BoxedStrategy<i64> {
+    prop_oneof![4 => Just(0), 4 => select(vec![-1, 1]), 2 => select(vec![-1001, -1000, -999, 999, 1000, 1001])].boxed()
 }
 
-pub fn when() -> impl Strategy<Value = When> {
+pub fn when() -> BoxedStrategy<When> {
     let spans = vec![1, 10, 60, 600, 900, 3600, 21_600, 86_400, 691_200];
     prop_oneof![
         4 => a_little().prop_map(When::Now),
@@ -50,6 +50,7 @@ pub fn when() -> impl Strategy<Value = When> {
         3 => (0i64..1024).prop_map(When::Ago),
         3 => (select(spans), 0i64..5, a_little()).prop_map(|(span, back, ms)| When::Edge(span, back, ms)),
     ]
+    .boxed()
 }
 
 impl When {
@@ -102,7 +103,7 @@ const POOL: u32 = 3;
 const TASKS: u32 = 4;
 pub const WORKSPACES: u32 = 3;
 
-fn kind() -> impl Strategy<Value = EventKind> {
+fn kind() -> BoxedStrategy<EventKind> {
     use EventKind::*;
     let about_tasks: Vec<EventKind> = EventKind::ALL.into_iter().filter(|kind| kind.carried().task).collect();
     let workers =
@@ -114,9 +115,10 @@ fn kind() -> impl Strategy<Value = EventKind> {
         2 => select(vec![ActivityCreated, ActivityUpdated, ActivityDeleted]),
         1 => select(EventKind::ALL.to_vec()),
     ]
+    .boxed()
 }
 
-fn status() -> impl Strategy<Value = TaskStatus> {
+fn status() -> BoxedStrategy<TaskStatus> {
     prop_oneof![
         6 => Just(TaskStatus::Pending),
         2 => Just(TaskStatus::Reserved),
@@ -125,44 +127,47 @@ fn status() -> impl Strategy<Value = TaskStatus> {
         2 => Just(TaskStatus::Completed),
         2 => Just(TaskStatus::Canceled),
     ]
+    .boxed()
 }
 
-fn waited_ms() -> impl Strategy<Value = i64> {
+fn waited_ms() -> BoxedStrategy<i64> {
     let edges = vec![0, 1, 999, 1000, 1001, 1999, 2000, 9_999, 10_000, 10_001, 59_999, 60_000, 2_592_000_000];
-    prop_oneof![4 => select(edges), 1 => -5000i64..0, 2 => 0i64..100_000, 1 => 0i64..40 * DAY_MS]
+    prop_oneof![4 => select(edges), 1 => -5000i64..0, 2 => 0i64..100_000, 1 => 0i64..40 * DAY_MS].boxed()
 }
 
-pub fn plan() -> impl Strategy<Value = Plan> {
+pub fn plan() -> BoxedStrategy<Plan> {
     let identity = (kind(), when(), 0u32..1000, 0..WORKSPACES, prop::bool::weighted(0.97));
     let about_task = (0..TASKS, status(), -1i32..2, 0..CHANNELS.len(), option::weighted(0.4, 0..POOL));
     let task_more = ((0i64..3, 0i64..3), waited_ms(), prop::bool::ANY);
     let worker = (option::weighted(0.7, 0..POOL), option::weighted(0.8, 0..POOL));
     let name = option::weighted(0.6, 0..ACTIVITY_NAMES.len());
-    (identity, about_task, task_more, worker, name).prop_map(|(identity, about_task, task_more, worker, name)| {
-        let (kind, at, sid, workspace, usual_account) = identity;
-        let (task, status, priority, channel, channel_sid) = about_task;
-        let (versions, waited_ms, full) = task_more;
-        let (worker, activity) = worker;
-        let activity_name = name;
-        Plan {
-            kind,
-            at,
-            sid,
-            workspace,
-            usual_account,
-            task,
-            status,
-            priority,
-            channel,
-            channel_sid,
-            versions,
-            waited_ms,
-            full,
-            worker,
-            activity,
-            activity_name,
-        }
-    })
+    (identity, about_task, task_more, worker, name)
+        .prop_map(|(identity, about_task, task_more, worker, name)| {
+            let (kind, at, sid, workspace, usual_account) = identity;
+            let (task, status, priority, channel, channel_sid) = about_task;
+            let (versions, waited_ms, full) = task_more;
+            let (worker, activity) = worker;
+            let activity_name = name;
+            Plan {
+                kind,
+                at,
+                sid,
+                workspace,
+                usual_account,
+                task,
+                status,
+                priority,
+                channel,
+                channel_sid,
+                versions,
+                waited_ms,
+                full,
+                worker,
+                activity,
+                activity_name,
+            }
+        })
+        .boxed()
 }
 
 impl Plan {
@@ -218,14 +223,17 @@ pub enum Offer {
     Again(usize),
     /// The n-th event's identity with other content, this many milliseconds into its second.
     Altered(usize, Plan, i64),
+    /// An event that no figure uses, in a workspace of its own.
+    Nothing,
 }
 
-pub fn offer() -> impl Strategy<Value = Offer> {
+pub fn offer() -> BoxedStrategy<Offer> {
     prop_oneof![
         10 => plan().prop_map(Offer::New),
         2 => (0usize..80).prop_map(Offer::Again),
         1 => (0usize..80, plan(), 0i64..1000).prop_map(|(n, plan, ms)| Offer::Altered(n, plan, ms)),
     ]
+    .boxed()
 }
 
 impl Offer {
@@ -233,7 +241,8 @@ impl Offer {
         let nth = |n: usize| model.accepted.get(n % model.accepted.len().max(1));
         match self {
             Offer::New(plan) => plan.resolve(model, now),
-            Offer::Again(n) => nth(*n).cloned().unwrap_or_else(|| build::event(EventKind::WorkspaceUpdated, now)),
+            Offer::Again(n) => nth(*n).cloned().unwrap_or_else(|| Offer::Nothing.resolve(model, now)),
+            Offer::Nothing => build::event(EventKind::WorkspaceUpdated, now).workspace(WORKSPACES).account(WORKSPACES),
             Offer::Altered(n, plan, ms) => match nth(*n) {
                 Some(first) => {
                     let mut event = plan.made_at(first.second().start().0 + ms);
@@ -258,7 +267,7 @@ pub enum Jump {
     Past(usize, u8, i64),
 }
 
-pub fn jump() -> impl Strategy<Value = Jump> {
+pub fn jump() -> BoxedStrategy<Jump> {
     let steps = vec![1, 999, 1000, 1001, 60_000, 299_999, 300_000, 300_001, HOUR_MS, 40 * DAY_MS];
     prop_oneof![
         3 => select(steps).prop_map(Jump::By),
@@ -267,6 +276,7 @@ pub fn jump() -> impl Strategy<Value = Jump> {
         5 => (0..WORKSPACES, 0usize..6, a_little()).prop_map(|(workspace, n, ms)| Jump::ToEdge(workspace, n, ms)),
         2 => (0usize..80, 0u8..4, a_little()).prop_map(|(n, which, ms)| Jump::Past(n, which, ms)),
     ]
+    .boxed()
 }
 
 impl Jump {
@@ -313,7 +323,7 @@ enum Span {
     Until(When),
 }
 
-pub fn filter() -> impl Strategy<Value = ChannelFilter> {
+pub fn filter() -> BoxedStrategy<ChannelFilter> {
     let named = select(CHANNELS.to_vec()).prop_map(|name| ChannelFilter::Named(name.into()));
     prop_oneof![
         3 => Just(ChannelFilter::All),
@@ -321,27 +331,33 @@ pub fn filter() -> impl Strategy<Value = ChannelFilter> {
         1 => Just(ChannelFilter::Named("nothing".into())),
         3 => (0..=POOL).prop_map(|n| ChannelFilter::Sid(build::tc(n))),
     ]
+    .boxed()
 }
 
-pub fn ask() -> impl Strategy<Value = Ask> {
+pub fn ask() -> BoxedStrategy<Ask> {
     let window = prop_oneof![
         1 => Just(Span::Default),
         1 => select(vec![1u32, 5, 15, 60, 1440, 43_200]).prop_map(Span::Minutes),
-        2 => (-1i64..2).prop_map(Span::All),
+        4 => (-1i64..2).prop_map(Span::All),
         2 => when().prop_map(Span::From),
         4 => (when(), when()).prop_map(|(one, other)| Span::Between(one, other)),
         2 => when().prop_map(Span::Until),
     ];
     let thresholds = vec(select(vec![1u32, 1, 2, 3, 10, 60, 100, 3600, 2_592_000]), 0..5);
-    (0..=WORKSPACES, filter(), window, thresholds).prop_map(|(workspace, filter, window, thresholds)| Ask {
-        workspace,
-        filter,
-        window,
-        thresholds,
-    })
+    (0..=WORKSPACES, filter(), window, thresholds)
+        .prop_map(|(workspace, filter, window, thresholds)| Ask { workspace, filter, window, thresholds })
+        .boxed()
 }
 
 impl Ask {
+    /// Each filter that may stand for something, over the whole retention.
+    pub fn all_of(workspace: u32) -> Vec<Ask> {
+        let names = CHANNELS.iter().map(|name| ChannelFilter::Named((*name).into()));
+        let sids = (0..=POOL).map(|n| ChannelFilter::Sid(build::tc(n)));
+        let ask = |filter| Ask { workspace, filter, window: Span::From(When::Horizon(0)), thresholds: vec![1, 10] };
+        names.chain(sids).chain([ChannelFilter::All]).map(ask).collect()
+    }
+
     pub fn window(&self, model: &Model, now: i64) -> Window {
         let moment = |when: When| Millis(when.resolve(model, now));
         match self.window {
@@ -364,7 +380,7 @@ impl Ask {
 }
 
 /// From an hour to 30 days; also such as are no whole number of anything.
-pub fn retention_ms() -> impl Strategy<Value = i64> {
+pub fn retention_ms() -> BoxedStrategy<i64> {
     select(vec![
         HOUR_MS,
         HOUR_MS + 1,
@@ -375,10 +391,12 @@ pub fn retention_ms() -> impl Strategy<Value = i64> {
         30 * DAY_MS,
         30 * DAY_MS,
     ])
+    .boxed()
 }
 
 /// A whole second, one after it, one before the next, or any.
-pub fn first_moment() -> impl Strategy<Value = i64> {
+pub fn first_moment() -> BoxedStrategy<i64> {
     (0i64..40 * 86_400, prop_oneof![select(vec![0i64, 1, 999]), 0i64..1000])
         .prop_map(|(second, ms)| (1_800_000_000 + second) * 1000 + ms)
+        .boxed()
 }
