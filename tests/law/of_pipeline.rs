@@ -127,14 +127,16 @@ impl Trial {
             })
             .expect("the journal can be read");
         seen.rows_dropped += u64::from(held < opened.end);
-        self.running =
-            Some(start(settings, self.clock.clone(), journal, recovered, self.dir.path()).expect("threads start"));
+        self.running = Some(
+            start(settings, self.clock.clone(), journal, recovered, self.dir.path(), Pipeline::default())
+                .expect("threads start"),
+        );
     }
 
     fn stop(&mut self) {
         self.held.clear();
         if let Some(running) = self.running.take() {
-            running.join();
+            running.stop();
         }
     }
 

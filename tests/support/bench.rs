@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use tasktally::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, Window, Workspace};
 use tasktally::event::{DAY_MS, Event, Millis, WorkspaceSid};
 use tasktally::pipeline::{
-    AskError, Caller, Clock, CumulativeQuestion, GrowthLimits, MOST_AHEAD_MS, Patience, Refusal, Running, Settings,
-    start_ephemeral,
+    AskError, Caller, Clock, CumulativeQuestion, GrowthLimits, MOST_AHEAD_MS, Patience, Pipeline, Refusal, Running,
+    Settings, start_ephemeral,
 };
 
 use super::build;
@@ -96,7 +96,8 @@ impl Bench {
 
     pub fn with_retention(retention_ms: i64) -> Bench {
         let clock = HandClock::at(NOON);
-        let pipeline = start_ephemeral(settings(retention_ms, 1), clock.clone()).expect("threads start");
+        let pipeline =
+            start_ephemeral(settings(retention_ms, 1), clock.clone(), Pipeline::default()).expect("threads start");
         let (model, engine) = (Model::new(retention_ms), BTreeMap::new());
         Bench { now: NOON, model, engine, pipeline, clock, runtime: runtime() }
     }
