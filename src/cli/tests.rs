@@ -20,7 +20,7 @@ use super::args::{ClientCommand, GetArgs, HealthcheckArgs, IngestArgs};
 use super::client::Server;
 use super::failure::EXIT_REFUSED;
 use super::ingest;
-use crate::api::codec::Encoded;
+use crate::api::codec::{Encoded, EventsSent};
 use crate::api::proto::v1::ingest_service_server::{IngestService, IngestServiceServer};
 use crate::api::proto::v1::statistics_service_server::{StatisticsService, StatisticsServiceServer};
 use crate::api::proto::v1::*;
@@ -43,7 +43,7 @@ struct State {
 }
 
 impl Fake {
-    fn take(&self, request: &IngestEventsRequest) -> Result<IngestEventsResponse, Status> {
+    fn take(&self, request: &EventsSent) -> Result<IngestEventsResponse, Status> {
         let mut state = self.0.lock().unwrap();
         if let Some(status) = state.failures.pop_front() {
             return Err(status);
@@ -96,14 +96,11 @@ impl Fake {
 impl IngestService for Fake {
     type StreamEventsStream = Pin<Box<dyn Stream<Item = Result<IngestEventsResponse, Status>> + Send>>;
 
-    async fn ingest_events(&self, request: Request<IngestEventsRequest>) -> Answer<IngestEventsResponse> {
+    async fn ingest_events(&self, request: Request<EventsSent>) -> Answer<IngestEventsResponse> {
         self.take(request.get_ref()).map(Response::new)
     }
 
-    async fn stream_events(
-        &self,
-        request: Request<Streaming<IngestEventsRequest>>,
-    ) -> Answer<Self::StreamEventsStream> {
+    async fn stream_events(&self, request: Request<Streaming<EventsSent>>) -> Answer<Self::StreamEventsStream> {
         let fake = self.clone();
         Ok(Response::new(Box::pin(request.into_inner().map(move |request| fake.take(&request?)))))
     }
