@@ -72,9 +72,8 @@ where
 fn refine(answer: http::Response<Body>, most_bytes: usize) -> http::Response<Body> {
     match Status::from_header_map(answer.headers()) {
         Some(status) if status.code() != Code::Ok && status.details().is_empty() => {
-            let code = status.code();
             let refined = of_reading(status, most_bytes);
-            if refined.code() == code { answer } else { refined.into_http() }
+            if refined.details().is_empty() { answer } else { refined.into_http() }
         }
         Some(_) | None => answer,
     }
@@ -96,6 +95,13 @@ mod tests {
         assert_eq!(code(&refine(Status::out_of_range("too large").into_http(), 9)), "8");
         assert_eq!(code(&refine(Status::internal("cut off").into_http(), 9)), "3");
         assert_eq!(code(&refine(Status::unimplemented("gzip").into_http(), 9)), "12");
+    }
+
+    #[test]
+    fn an_error_whose_code_is_right_already_gains_details() {
+        let answer = refine(Status::resource_exhausted("size limit exceeded while decompressing").into_http(), 9);
+        assert_eq!(code(&answer), "8");
+        assert!(answer.headers().contains_key("grpc-status-details-bin"));
     }
 
     #[test]
