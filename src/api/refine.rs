@@ -86,6 +86,10 @@ mod tests {
     use crate::event::WorkspaceSid;
     use crate::pipeline::AskError;
 
+    fn has_details(answer: &http::Response<Body>) -> bool {
+        answer.headers().contains_key("grpc-status-details-bin")
+    }
+
     fn code(answer: &http::Response<Body>) -> &str {
         answer.headers()["grpc-status"].to_str().unwrap()
     }
@@ -94,7 +98,14 @@ mod tests {
     fn an_error_of_the_library_is_put_in_our_terms() {
         assert_eq!(code(&refine(Status::out_of_range("too large").into_http(), 9)), "8");
         assert_eq!(code(&refine(Status::internal("cut off").into_http(), 9)), "3");
-        assert_eq!(code(&refine(Status::unimplemented("gzip").into_http(), 9)), "12");
+        let unzipped = refine(Status::resource_exhausted("decompressing").into_http(), 9);
+        assert_eq!((code(&unzipped), has_details(&unzipped)), ("8", true));
+    }
+
+    #[test]
+    fn an_error_of_the_transport_stays_as_the_library_has_it() {
+        let answer = refine(Status::unimplemented("gzip").into_http(), 9);
+        assert_eq!((code(&answer), has_details(&answer)), ("12", false));
     }
 
     #[test]

@@ -250,8 +250,13 @@ impl Partition {
         now: Millis,
     ) -> Result<Stamped<Cumulative>, AskError> {
         let retention_ms = self.settings.retention_ms;
+        // A question that is no question is told so before its workspace is looked for; one that reaches too far, after.
+        let range = question.window.resolve(now, retention_ms);
+        if let Err(empty @ WindowError::Empty { .. }) = range {
+            return Err(empty.into());
+        }
         let state = self.visible(caller, workspace)?;
-        let range = question.window.resolve(now, retention_ms)?;
+        let range = range?;
         let cumulative = state.cumulative(&question.channel, range, &question.thresholds);
         Ok(self.stamp(now, cumulative))
     }

@@ -80,6 +80,8 @@ impl Store for JournalStore {
     }
 
     fn do_slice(&mut self) -> Result<bool, AppendError> {
+        // Replies are out, so this is when the write-ahead log may be moved into the file.
+        self.journal.tidy()?;
         if let Some(chore) = &mut self.chore {
             let done = prune_slice(&mut self.journal, chore, &mut self.dropped)?;
             if done {
