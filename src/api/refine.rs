@@ -109,6 +109,13 @@ mod tests {
     }
 
     #[test]
+    fn an_error_whose_code_is_right_already_gains_details() {
+        let answer = refine(Status::resource_exhausted("size limit exceeded while decompressing").into_http(), 9);
+        assert_eq!(code(&answer), "8");
+        assert!(answer.headers().contains_key("grpc-status-details-bin"));
+    }
+
+    #[test]
     fn an_error_of_ours_and_an_answer_stay_as_they_are() {
         let (oldest, asked) = (crate::event::Second(1), crate::event::Second(0));
         let ours = ApiError::Ask(WorkspaceSid::from_bytes([0; 16]), AskError::WindowTooOld { oldest, asked });
