@@ -22,7 +22,7 @@ pub struct Topic {
     /// The end of the last group that the owner has applied and published.
     passed: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
-    /// When it was last asked for, in the clock's milliseconds; topics that nobody wants are dropped.
+    /// When it was last read, in the clock's milliseconds; topics that nobody wants are dropped.
     asked_at: AtomicI64,
 }
 
@@ -50,7 +50,7 @@ impl Topic {
             view: Mutex::new(View { revision, made_at, realtime: Arc::new(realtime) }),
             changes: watch::Sender::new(0),
             passed,
-            asked_at: AtomicI64::new(made_at.0),
+            asked_at: AtomicI64::new(Millis::MIN.0),
             clock,
         }
     }
