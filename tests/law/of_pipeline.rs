@@ -52,8 +52,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => random::ask().prop_map(Step::Ask),
         2 => random::ask().prop_map(Step::Hold),
         1 => Just(Step::LetGo),
-        2 => prop::bool::weighted(0.8).prop_map(Step::Keep),
-        2 => prop::bool::weighted(0.8).prop_map(Step::Age),
+        2 => prop::bool::weighted(0.95).prop_map(Step::Keep),
+        2 => prop::bool::weighted(0.95).prop_map(Step::Age),
         2 => (any::<bool>(), 1usize..4)
             .prop_map(|(with_checkpoints, partitions)| Step::Restart { with_checkpoints, partitions }),
     ]
