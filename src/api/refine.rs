@@ -72,9 +72,9 @@ where
 fn refine(answer: http::Response<Body>, most_bytes: usize) -> http::Response<Body> {
     match Status::from_header_map(answer.headers()) {
         Some(status) if status.code() != Code::Ok && status.details().is_empty() => {
-            let code = status.code();
             let refined = of_reading(status, most_bytes);
-            if refined.code() == code { answer } else { refined.into_http() }
+            // The code may be the same: a message too large after decompression is RESOURCE_EXHAUSTED in both terms.
+            if refined.details().is_empty() { answer } else { refined.into_http() }
         }
         Some(_) | None => answer,
     }
@@ -96,6 +96,8 @@ mod tests {
         assert_eq!(code(&refine(Status::out_of_range("too large").into_http(), 9)), "8");
         assert_eq!(code(&refine(Status::internal("cut off").into_http(), 9)), "3");
         assert_eq!(code(&refine(Status::unimplemented("gzip").into_http(), 9)), "12");
+        let same_code = refine(Status::resource_exhausted("after decompression").into_http(), 9);
+        assert!(same_code.headers().contains_key("grpc-status-details-bin"), "{same_code:?}");
     }
 
     #[test]
