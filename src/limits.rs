@@ -186,7 +186,7 @@ pub const CLIENT_CONNECTIONS_MAX: usize = 256;
 pub const CLIENT_BACKOFF_MIN: Duration = Duration::from_millis(100);
 
 /// Longest pause between two repetitions, unless the server asks for a longer one.
-pub const CLIENT_BACKOFF_MAX: Duration = Duration::from_secs(5);
+pub const CLIENT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 // ---- Relations ------------------------------------------------------------------------------------------------------
 

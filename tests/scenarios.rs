@@ -2,6 +2,11 @@
 //! pipeline and on the naive model, and whatever it asks, all three must answer alike.
 
 mod scenarios {
+    mod channels;
+    mod cumulative;
     mod ends;
+    mod events;
+    mod tasks;
+    mod workers;
 }
 mod support;

@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::client::Server;
 use super::failure::{Failure, may_pass, retry_delay};
+use super::text::printable;
 use crate::api::proto::v1::{Event, IngestEventsRequest, IngestEventsResponse, RejectedEvent, RejectionReason};
 use crate::limits;
 
@@ -134,16 +135,18 @@ pub fn reason_name(number: i32) -> String {
 
 /// A refusal in one line: sid, reason, field, message.
 pub fn describe_rejection(rejected: &RejectedEvent) -> String {
-    let mut text = rejected.event_sid.clone();
+    let mut text = printable(&rejected.event_sid);
     if text.is_empty() {
         text.push_str("(no sid)");
     }
     text.push(' ');
     text.push_str(&reason_name(rejected.reason));
-    for part in [&rejected.field, &rejected.message] {
+    // A server may name the field in its message, too: once is enough.
+    let told = rejected.message.starts_with(&rejected.field);
+    for part in [if told { "" } else { &rejected.field }, &rejected.message] {
         if !part.is_empty() {
             text.push_str(": ");
-            text.push_str(part);
+            text.push_str(&printable(part));
         }
     }
     text
@@ -191,6 +194,9 @@ mod tests {
             describe_rejection(&rejected),
             "EV1 MALFORMED_FIELD: task.sid: must be WT followed by 32 hexadecimal digits"
         );
+        rejected.message = format!("task.sid: {}", rejected.message);
+        let told_once = describe_rejection(&rejected);
+        assert_eq!(told_once.matches("task.sid").count(), 1, "{told_once}");
         rejected = RejectedEvent { reason: 99, ..RejectedEvent::default() };
         assert_eq!(describe_rejection(&rejected), "(no sid) REASON_99");
     }

@@ -19,7 +19,7 @@ pub async fn statistics(args: GetArgs) -> Result<String, Failure> {
                 Output::Text => render::choice(&workspaces, more),
                 Output::Json => {
                     let list = ListWorkspacesResponse { workspaces, next_page_token: String::new() };
-                    json::line("ListWorkspacesResponse", &list) + "\n"
+                    json::line("ListWorkspacesResponse", &list)? + "\n"
                 }
             });
         }
@@ -31,7 +31,7 @@ pub async fn statistics(args: GetArgs) -> Result<String, Failure> {
     let statistics = answer(server.statistics().get_statistics(server.request(request)).await)?;
     let clock = Clock::new(args.display.utc);
     Ok(match args.display.output {
-        Output::Json => json::line("WorkspaceStatistics", &statistics) + "\n",
+        Output::Json => json::line("WorkspaceStatistics", &statistics)? + "\n",
         Output::Text => {
             let now = render::realtime(&statistics.realtime.unwrap_or_default(), clock);
             let then = render::interval(&statistics.cumulative.unwrap_or_default(), clock);
@@ -47,7 +47,7 @@ pub async fn cumulative(args: GetArgs) -> Result<String, Failure> {
     let request = question(&args, workspace_sid, now_ms());
     let statistics = answer(server.statistics().get_cumulative(server.request(request)).await)?;
     Ok(match args.display.output {
-        Output::Json => json::line("WorkspaceCumulativeStatistics", &statistics) + "\n",
+        Output::Json => json::line("WorkspaceCumulativeStatistics", &statistics)? + "\n",
         Output::Text => render::cumulative(&statistics, Clock::new(args.display.utc)),
     })
 }

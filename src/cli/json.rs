@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 
+use super::failure::Failure;
 use crate::api::proto::{DESCRIPTORS, v1};
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -20,17 +21,19 @@ fn descriptor(name: &str) -> MessageDescriptor {
 
 /// A message of the contract, by its name within the package, as one line of JSON. Zeros are written out: a statistic
 /// that is 0 is an answer.
-pub fn line(name: &str, message: &impl Message) -> String {
+///
+/// # Errors
+/// The message has no JSON form, such as a time that no calendar has.
+pub fn line(name: &str, message: &impl Message) -> Result<String, Failure> {
     let descriptor = descriptor(name);
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())
         .unwrap_or_else(|error| panic!("the bytes of a {name} must be those of its descriptor: {error}"));
     let options = SerializeOptions::new().skip_default_fields(false);
     let mut text = Vec::new();
     let mut serializer = serde_json::Serializer::new(&mut text);
-    dynamic
-        .serialize_with_options(&mut serializer, &options)
-        .unwrap_or_else(|error| panic!("a {name} has a JSON form (its times are in range): {error}"));
-    String::from_utf8(text).unwrap_or_else(|error| panic!("JSON is UTF-8: {error}"))
+    let formless = |error| Failure::local("the answer as JSON", std::io::Error::other(error));
+    dynamic.serialize_with_options(&mut serializer, &options).map_err(formless)?;
+    Ok(String::from_utf8(text).unwrap_or_else(|error| panic!("JSON is UTF-8: {error}")))
 }
 
 /// One line of JSON as an event.
@@ -83,7 +86,7 @@ mod tests {
         let task = event.task.as_ref().unwrap();
         assert_eq!((event.r#type, task.assignment_status, task.version, task.priority), (13, 1, 7, -1));
         assert_eq!(event.timestamp.unwrap().nanos, 123_000_000);
-        assert_eq!(super::event(line("Event", &event).as_bytes()).unwrap(), event);
+        assert_eq!(super::event(line("Event", &event).unwrap().as_bytes()).unwrap(), event);
     }
 
     #[test]
@@ -110,9 +113,16 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_without_a_json_form_is_an_error() {
+        let never = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
+        let message = v1::Event { timestamp: Some(never), ..Default::default() };
+        assert!(line("Event", &message).is_err());
+    }
+
+    #[test]
     fn answers_show_their_zeros_and_long_numbers_as_text() {
         let message = v1::TasksByStatus { pending: 3, ..Default::default() };
         let expected = r#"{"pending":"3","reserved":"0","assigned":"0","wrapping":"0","completed":"0","canceled":"0"}"#;
-        assert_eq!(line("TasksByStatus", &message), expected);
+        assert_eq!(line("TasksByStatus", &message).unwrap(), expected);
     }
 }

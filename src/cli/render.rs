@@ -140,10 +140,11 @@ pub fn choice(workspaces: &[Workspace], more: bool) -> String {
         return "The server knows no workspace yet. Send it events, or try: tasktally simulate --backfill 1h\n"
             .to_owned();
     }
-    let title = ["WORKSPACE", "ACCOUNT"].map(str::to_owned).to_vec();
-    let sids = |workspace: &Workspace| vec![printable(&workspace.workspace_sid), printable(&workspace.account_sid)];
-    let rows: Vec<Vec<String>> = std::iter::once(title).chain(workspaces.iter().map(sids)).collect();
-    let mut text = table(&rows);
+    let mut text = format!("  {:<34}  {}\n", "WORKSPACE", "ACCOUNT");
+    for workspace in workspaces {
+        let (sid, account) = (printable(&workspace.workspace_sid), printable(&workspace.account_sid));
+        let _ = writeln!(text, "  {sid:<34}  {account}");
+    }
     if more {
         text.push_str("  … and more\n");
     }

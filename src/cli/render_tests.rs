@@ -124,10 +124,15 @@ Waits split
 #[test]
 fn a_choice_of_workspaces_says_how_to_ask_for_one() {
     let workspace = |sid: &str| Workspace { workspace_sid: sid.to_owned(), account_sid: "AC1".to_owned() };
-    assert_eq!(
-        choice(&[workspace("WS1"), workspace("WS2")], true),
-        "  WORKSPACE  ACCOUNT\n  WS1            AC1\n  WS2            AC1\n  … and more\n\nAsk for one: tasktally get WS1\n"
+    let sid = |letters: &str| format!("{letters}{}", "0".repeat(32));
+    let text = choice(&[workspace(&sid("WS")), workspace("WS2")], true);
+    let expected = format!(
+        "  WORKSPACE                           ACCOUNT\n  {}  AC1\n  WS2                                 AC1\n  \
+         … and more\n\nAsk for one: tasktally get {}\n",
+        sid("WS"),
+        sid("WS")
     );
+    assert_eq!(text, expected);
     assert!(choice(&[], false).contains("simulate"));
 }
 

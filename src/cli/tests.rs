@@ -43,7 +43,7 @@ struct State {
 }
 
 impl Fake {
-    fn take(&self, request: &IngestEventsRequest) -> Result<IngestEventsResponse, Status> {
+    fn take(&self, request: &EventsSent) -> Result<IngestEventsResponse, Status> {
         let mut state = self.0.lock().unwrap();
         if let Some(status) = state.failures.pop_front() {
             return Err(status);

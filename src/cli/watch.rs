@@ -124,7 +124,7 @@ impl View {
         self.stale = None;
         let line = match self.output {
             _ if self.live => None,
-            Output::Json => Some(json::line("WorkspaceRealtimeStatistics", &statistics)),
+            Output::Json => Some(json::line("WorkspaceRealtimeStatistics", &statistics)?),
             Output::Text => Some(render::realtime_line(&statistics, self.clock)),
         };
         self.last = Some(statistics);

@@ -117,7 +117,7 @@ impl Feed {
     }
 }
 
-/// The latest moment that a backfill may begin at: a bit after what the server refuses as too old, since sending takes
+/// The earliest moment that a backfill may begin at: a bit after what the server refuses as too old, since sending takes
 /// its time.
 pub(super) fn oldest_ms(now_ms: i64) -> i64 {
     const MARGIN_MS: i64 = 15 * 60_000;

@@ -8,6 +8,7 @@ pub mod calls;
 pub mod details;
 pub mod events;
 pub mod process;
+pub mod raw;
 pub mod stalled;
 
 use std::future::Future;
