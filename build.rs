@@ -46,17 +46,24 @@ impl ServiceGenerator for Stubs {
     }
 }
 
-fn stub(service: &Service, types: fn(&Method) -> (String, &'static str)) -> manual::Service {
+/// The Rust types of a method: what it takes, what it gives, and the codec between them and the wire.
+struct Types {
+    input: String,
+    output: String,
+    codec: &'static str,
+}
+
+fn stub(service: &Service, types: fn(&Method) -> Types) -> manual::Service {
     let builder = manual::Service::builder().name(&service.name).package(&service.package);
     let builder = service.comments.leading.iter().fold(builder, |builder, line| builder.comment(line));
     service.methods.iter().fold(builder, |builder, method| builder.method(stub_method(method, types(method)))).build()
 }
 
-fn stub_method(method: &Method, (output, codec): (String, &str)) -> manual::Method {
+fn stub_method(method: &Method, Types { input, output, codec }: Types) -> manual::Method {
     let mut builder = manual::Method::builder()
         .name(&method.name)
         .route_name(&method.proto_name)
-        .input_type(format!("super::{}", method.input_type))
+        .input_type(input)
         .output_type(output)
         .codec_path(codec);
     if method.client_streaming {
@@ -68,16 +75,24 @@ fn stub_method(method: &Method, (output, codec): (String, &str)) -> manual::Meth
     method.comments.leading.iter().fold(builder, |builder, line| builder.comment(line)).build()
 }
 
-/// Output type and codec of a method in the client.
-fn client_method(method: &Method) -> (String, &'static str) {
-    (format!("super::{}", method.output_type), "tonic_prost::ProstCodec")
+/// A client speaks in the contract's own messages.
+fn client_method(method: &Method) -> Types {
+    Types {
+        input: format!("super::{}", method.input_type),
+        output: format!("super::{}", method.output_type),
+        codec: "tonic_prost::ProstCodec",
+    }
 }
 
-/// Output type and codec of a method in the server.
-fn server_method(method: &Method) -> (String, &'static str) {
+/// A server counts events before it makes room for them, and may give what was encoded ahead.
+fn server_method(method: &Method) -> Types {
+    let types = Types { codec: "crate::api::codec::MessageCodec", ..client_method(method) };
     if ANSWERED_ENCODED.contains(&method.proto_name.as_str()) {
-        ("crate::api::codec::Encoded".to_owned(), "crate::api::codec::EncodedCodec")
+        let output = "crate::api::codec::Encoded".to_owned();
+        Types { output, codec: "crate::api::codec::EncodedCodec", ..types }
+    } else if method.input_type == "IngestEventsRequest" {
+        Types { input: "crate::api::codec::EventsSent".to_owned(), codec: "crate::api::codec::IngestCodec", ..types }
     } else {
-        (format!("super::{}", method.output_type), "crate::api::codec::MessageCodec")
+        types
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::codec::{EventsSent, MOST_DECODED_EVENTS};
 use super::decode::{self, Batch, Refused};
 use super::proto::v1::{self, ingest_service_server::IngestService};
 use super::status::{ApiError, of_reading};
@@ -27,20 +28,17 @@ impl Ingest {
 
 #[tonic::async_trait]
 impl IngestService for Ingest {
-    async fn ingest_events(
-        &self,
-        request: Request<v1::IngestEventsRequest>,
-    ) -> Result<Response<v1::IngestEventsResponse>, Status> {
+    async fn ingest_events(&self, request: Request<EventsSent>) -> Result<Response<v1::IngestEventsResponse>, Status> {
         let caller = caller(&request);
         let queued = queue(&self.api, &caller, request.into_inner(), Patience::Refuse).await?;
         Ok(Response::new(queued.settled().await?))
     }
 
-    type StreamEventsStream = Answers<Streaming<v1::IngestEventsRequest>>;
+    type StreamEventsStream = Answers<Streaming<EventsSent>>;
 
     async fn stream_events(
         &self,
-        request: Request<Streaming<v1::IngestEventsRequest>>,
+        request: Request<Streaming<EventsSent>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let caller = caller(&request);
         Ok(Response::new(Answers::new(self.api.clone(), caller, request.into_inner())))
@@ -54,17 +52,13 @@ struct Queued {
     submitted: Submitted,
 }
 
-async fn queue(
-    api: &Api,
-    caller: &Caller,
-    request: v1::IngestEventsRequest,
-    patience: Patience,
-) -> Result<Queued, Status> {
-    let (sent, most) = (request.events.len(), api.limits.max_events);
+async fn queue(api: &Api, caller: &Caller, request: EventsSent, patience: Patience) -> Result<Queued, Status> {
+    let EventsSent { sent, events } = request;
+    let most = api.limits.max_events.min(MOST_DECODED_EVENTS);
     if sent > most {
         return Err(ApiError::TooManyEvents { sent, most }.into());
     }
-    let Batch { events, refused, sids } = decode::batch(request);
+    let Batch { events, refused, sids } = decode::batch(events);
     let submitted = api.pipeline.submit(caller, events, patience).await.map_err(ApiError::Ingest)?;
     Ok(Queued { sids, refused, submitted })
 }
@@ -108,7 +102,7 @@ enum Read {
 
 impl<R> Reader<R>
 where
-    R: Stream<Item = Result<v1::IngestEventsRequest, Status>> + Unpin + Send + 'static,
+    R: Stream<Item = Result<EventsSent, Status>> + Unpin + Send + 'static,
 {
     async fn read(mut self) -> (Reader<R>, Read) {
         let read = match self.read_request().await {
@@ -133,12 +127,17 @@ where
 
 impl<R> Answers<R>
 where
-    R: Stream<Item = Result<v1::IngestEventsRequest, Status>> + Unpin + Send + 'static,
+    R: Stream<Item = Result<EventsSent, Status>> + Unpin + Send + 'static,
 {
     pub fn new(api: Arc<Api>, caller: Caller, requests: R) -> Answers<R> {
         let most_in_flight = api.limits.max_requests_in_flight.max(1);
         let reader = Reader { api, caller, requests };
         Answers { reading: Some(Box::pin(reader.read())), in_flight: VecDeque::new(), most_in_flight, failure: None }
+    }
+
+    /// How many requests are read and not yet answered.
+    pub fn in_flight_now(&self) -> usize {
+        self.in_flight.len()
     }
 
     /// Reads on for as long as there is something to read and room for it.
@@ -163,7 +162,7 @@ where
 
 impl<R> Stream for Answers<R>
 where
-    R: Stream<Item = Result<v1::IngestEventsRequest, Status>> + Unpin + Send + 'static,
+    R: Stream<Item = Result<EventsSent, Status>> + Unpin + Send + 'static,
 {
     type Item = Result<v1::IngestEventsResponse, Status>;
 

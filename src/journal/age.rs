@@ -35,7 +35,8 @@ pub struct Compression {
 }
 
 impl Journal {
-    /// Whether [`Journal::drop_rows`] would find something. Costs nothing while the answer is no for all rows.
+    /// Whether [`Journal::drop_rows`] would find something. Costs nothing while no row at all is that old;
+    /// otherwise it looks at headers in order until it finds one.
     pub fn droppable(&mut self, newest_before_ms: i64, upto: u64) -> Result<bool, ReadError> {
         if newest_before_ms <= self.census.oldest_ms {
             return Ok(false);
@@ -53,8 +54,9 @@ impl Journal {
         if newest_before_ms <= self.census.oldest_ms || at_most == 0 {
             return Ok(0);
         }
-        self.make_room(0)?;
-        self.unsynced("drop rows", |db, _, census| {
+        // Headers, leaves and the list of free pages; what bodies lay in is not written.
+        let bytes = 2 * at_most as u64 * u64::from(self.settings.page_bytes);
+        self.unsynced("drop rows", bytes, |db, _, census| {
             let old = old_headers(db, newest_before_ms, upto, at_most)?;
             for run in old.chunk_by(|a, b| a.last() + 1 == b.first) {
                 for header in run {
@@ -74,7 +76,8 @@ impl Journal {
         })
     }
 
-    /// Packs one run of old rows into one block; answers whether there was a full one. Call again until it says no.
+    /// Packs one run of old rows into one block; answers whether there was a full one. Call again until it says no,
+    /// then not for a while: finding out that the run is not full yet may look at a thousand headers.
     ///
     /// Every source row is checked before, and the block is unpacked and compared before its sources go. Not
     /// synced on return: a power cut brings the sources back, whole.
@@ -85,8 +88,8 @@ impl Journal {
             Ok(run) => run,
             Err(trouble) => return Err(self.settle("find rows to compress", 0, trouble)),
         };
-        self.make_room(0)?;
-        self.unsynced("compress rows", |db, _, census| {
+        let bytes = run.iter().map(|header| header.bytes).sum();
+        self.unsynced("compress rows", bytes, |db, _, census| {
             let packed = pack(db, &run)?;
             for header in &run {
                 header.delete(db)?;

@@ -1,5 +1,6 @@
-//! Checkpoints: what the log means up to a position, as sections of bytes that the caller understands. The log is the truth; a
-//! checkpoint only spares replaying it, so one that is damaged is reported and otherwise as good as absent.
+//! Checkpoints: what the log means up to a position, as sections of bytes that the caller understands. The log is
+//! the truth; a checkpoint only spares replaying it, so one that is damaged is reported and otherwise as good as
+//! absent. Whoever calls holds the directory's [`super::Journal`].
 //!
 //! A checkpoint is one file, `checkpoint-<position>.bin`: magic and format (16 bytes), position (8), their
 //! checksum (8); for each section its length (8), its checksum (8) and its bytes; then a trailer of all ones

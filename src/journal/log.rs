@@ -10,7 +10,7 @@ use super::{
     files,
     lock::Lock,
     store::{self, Settings, Store},
-    tile::{Census, Codec, Gap, Gone, HEADER_COLUMNS, Header, Tail, check_next},
+    tile::{Census, Codec, Gap, Gone, HEADER_COLUMNS, Header, MAX_POSITION, Tail, check_next},
 };
 
 /// The log of one data directory, held by one thread of one process.
@@ -75,11 +75,11 @@ impl Journal {
     pub(super) fn open_with(dir: &Path, note: &str, settings: Settings) -> Result<(Self, Opened), OpenError> {
         files::create_folder(dir)?;
         let lock = Lock::take(dir, note)?;
-        let Store { db, file, created, cut, tail, census } = Store::open(dir, settings)?;
+        let Store { db, file, created, cut, tail, census, wal_bytes } = Store::open(dir, settings)?;
         let opened = Opened { created, end: tail.end, rows: census.rows, lost: census.lost, cut };
         let dir = dir.to_path_buf();
         let journal =
-            Self { db, dir, file, settings, tail, census, wal_bytes: 0, wanted_bytes: 0, lost: false, _lock: lock };
+            Self { db, dir, file, settings, tail, census, wal_bytes, wanted_bytes: 0, lost: false, _lock: lock };
         Ok((journal, opened))
     }
 
@@ -178,6 +178,7 @@ impl Journal {
         if to <= self.tail.end {
             return Ok(());
         }
+        assert!(to <= MAX_POSITION, "the end raised to {to}, at most {MAX_POSITION}");
         self.transact("raise the end", 0, |db, tail, census| {
             let gap = Gap { first: tail.end + 1, last: to, gone: Gone::Lost };
             gap.record(db)?;
@@ -249,7 +250,8 @@ impl Journal {
         }
     }
 
-    /// One transaction: `work` changes the file and, alike, the tail and the census; all of it holds, or nothing.
+    /// One transaction that writes about so many bytes: `work` changes the file and, alike, the tail and the
+    /// census; all of it holds, or nothing.
     pub(super) fn transact<T>(
         &mut self,
         doing: &'static str,
@@ -282,15 +284,17 @@ impl Journal {
     pub(super) fn unsynced<T>(
         &mut self,
         doing: &'static str,
+        bytes: u64,
         work: impl FnOnce(&Connection, &mut Tail, &mut Census) -> Result<T, Trouble>,
     ) -> Result<T, AppendError> {
+        self.make_room(bytes)?;
         self.refuse_if_lost()?;
         if !self.settings.sync {
-            return self.transact(doing, 0, work);
+            return self.transact(doing, bytes, work);
         }
         let set = |db: &Connection, level| db.pragma_update(None, "synchronous", level);
         set(&self.db, "NORMAL").map_err(|error| self.settle(doing, 0, error.into()))?;
-        let done = self.transact(doing, 0, work);
+        let done = self.transact(doing, bytes, work);
         if let Err(source) = set(&self.db, "FULL") {
             // Going on would acknowledge what is not synced.
             self.lost = true;

@@ -5,6 +5,9 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::error::{Damage, Trouble};
 
+/// The last position there can ever be: room above, so that sums of positions cannot overflow.
+pub(super) const MAX_POSITION: u64 = i64::MAX as u64 / 2;
+
 /// How a row's body is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Codec {
@@ -199,8 +202,7 @@ impl Tail {
             return Err(Damage::Single { what: "end" }.into());
         };
         let tail = Self { end, carries, carry_digest };
-        // Room above, so that sums of positions cannot overflow.
-        if sum != tail.sum() || end > i64::MAX as u64 / 2 {
+        if sum != tail.sum() || end > MAX_POSITION {
             return Err(Damage::Single { what: "end" }.into());
         }
         Ok(tail)

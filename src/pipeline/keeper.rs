@@ -1,8 +1,10 @@
 //! Looks after what is on disk: checkpoints, and rows that have grown too old.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
@@ -11,7 +13,7 @@ use super::Settings;
 use super::ask::Frozen;
 use super::handle::Pipeline;
 use super::recovery::{self, FORMAT, Preface};
-use super::store::Chore;
+use super::store::{Chore, horizon};
 use crate::engine::Workspace;
 use crate::event::{HOUR_MS, Millis, WorkspaceSid};
 use crate::journal::checkpoint;
@@ -30,6 +32,8 @@ pub struct Keeper {
     pub(super) carried: BTreeSet<Vec<u8>>,
     /// The position of the last checkpoint.
     pub(super) written: u64,
+    /// Whether the journal has seen rows that may be dropped.
+    pub(super) droppable: Arc<AtomicBool>,
     pub(super) pruned_at: Millis,
     /// Ends before this are in the carry-over already.
     pub(super) carried_to: Millis,
@@ -39,7 +43,7 @@ impl Keeper {
     /// Writes a checkpoint if anything has happened since the last one, and has old rows dropped if it is time.
     /// Blocks for as long as the disk takes; ingest and questions go on meanwhile.
     pub fn run_once(&mut self, now: Millis) -> io::Result<()> {
-        let due = now.since(self.pruned_at) >= PRUNE_EVERY_MS;
+        let due = now.since(self.pruned_at) >= PRUNE_EVERY_MS && self.droppable.load(Ordering::Relaxed);
         if self.pipeline.passed() <= self.written && !due {
             return Ok(());
         }
@@ -52,6 +56,13 @@ impl Keeper {
             self.prune(&frozen, position, now);
         }
         Ok(())
+    }
+
+    /// Has the next run drop old rows, whether or not the journal has come to see any and whenever that was done last.
+    /// For tests, whose clocks jump.
+    pub fn expect_old_rows(&mut self) {
+        self.droppable.store(true, Ordering::Relaxed);
+        self.pruned_at = Millis(i64::MIN);
     }
 
     fn write_checkpoint(&mut self, frozen: &[Frozen], position: u64) -> io::Result<()> {
@@ -72,11 +83,13 @@ impl Keeper {
         let states: Vec<&(WorkspaceSid, Workspace)> =
             frozen.iter().flat_map(|partition| &partition.workspaces).collect();
         // The slowest of the workspaces' own lines would hold everything back; what is too old is too old for all.
-        let horizon = now.minus(self.settings.retention_ms + HOUR_MS);
-        let mut carries = Vec::new();
+        let horizon = horizon(now, self.settings.retention_ms);
+        // The lasting part of each workspace comes first, and stays first on its way to the disk: without the account
+        // that it names, the ends could not be read back.
+        let mut carries = VecDeque::new();
         for (sid, state) in &states {
             for (part, body) in state.carry_over(self.carried_to, horizon) {
-                carries.push((recovery::carry_key(*sid, part), body));
+                carries.push_back((recovery::carry_key(*sid, part), body));
             }
         }
         self.carried.extend(carries.iter().map(|(key, _)| key.clone()));
@@ -87,6 +100,7 @@ impl Keeper {
         let chore = Chore { carries, expired, older_than_ms: horizon.0, upto: position };
         // The journal's thread ends only after every handle is gone, this one included.
         if self.chores.send(chore).is_ok() {
+            self.droppable.store(false, Ordering::Relaxed);
             self.pruned_at = now;
             self.carried_to = horizon;
         }

@@ -192,7 +192,7 @@ impl Partition {
             Question::Realtime(caller, workspace, filter, reply) => {
                 let answer = self.realtime(&caller, workspace, &filter, now);
                 if let Ok(answer) = &answer {
-                    self.keep_for_readers(workspace, filter, &answer.answer);
+                    self.keep_for_readers(workspace, filter, &answer.answer, now);
                 }
                 let _ = reply.send(answer);
             }
@@ -250,8 +250,13 @@ impl Partition {
         now: Millis,
     ) -> Result<Stamped<Cumulative>, AskError> {
         let retention_ms = self.settings.retention_ms;
+        // A question that is no question is told so before its workspace is looked for; one that reaches too far, after.
+        let range = question.window.resolve(now, retention_ms);
+        if let Err(empty @ WindowError::Empty { .. }) = range {
+            return Err(empty.into());
+        }
         let state = self.visible(caller, workspace)?;
-        let range = question.window.resolve(now, retention_ms)?;
+        let range = range?;
         let cumulative = state.cumulative(&question.channel, range, &question.thresholds);
         Ok(self.stamp(now, cumulative))
     }
@@ -288,16 +293,26 @@ impl Partition {
     }
 
     /// The next reader of this answer finds it on the shelf. Unknown channels are not worth a place.
-    fn keep_for_readers(&mut self, workspace: WorkspaceSid, filter: ChannelFilter, realtime: &Arc<Realtime>) {
+    fn keep_for_readers(
+        &mut self,
+        workspace: WorkspaceSid,
+        filter: ChannelFilter,
+        realtime: &Arc<Realtime>,
+        now: Millis,
+    ) {
+        if let Some(topic) = self.shelf.find(workspace, &filter) {
+            // It is there, but time had made it untrue.
+            topic.touch();
+            return topic.publish(Realtime::clone(realtime), self.passed(), now);
+        }
         let known = self.workspaces.get(&workspace).is_some_and(|state| state.covers(&filter));
         let room = self.shelf.topics_of(workspace).len() < self.settings.views_per_workspace
             && self.shelf.len() < self.settings.views;
-        if !known || !room || self.shelf.find(workspace, &filter).is_some() {
-            return;
+        if known && room {
+            let (passed, clock) = (self.passed.clone(), self.clock.clone());
+            let topic = Topic::new(workspace, filter, Realtime::clone(realtime), self.passed(), passed, clock);
+            self.shelf.put(topic).touch();
         }
-        let realtime = Realtime::clone(realtime);
-        let (passed, clock) = (self.passed.clone(), self.clock.clone());
-        self.shelf.put(Topic::new(workspace, filter, realtime, self.passed(), passed, clock)).touch();
     }
 
     fn list_workspaces(&self, caller: &Caller, after: Option<WorkspaceSid>, at_most: usize) -> Vec<WorkspaceRow> {

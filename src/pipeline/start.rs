@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{bounded, unbounded};
@@ -57,7 +57,8 @@ pub fn start(
 ) -> std::io::Result<Running> {
     let Recovered { workspaces, key, carried, replayed } = recovered;
     let end = journal.end();
-    let store = JournalStore::new(journal, clock.clone());
+    let droppable = Arc::new(AtomicBool::new(false));
+    let store = JournalStore::new(journal, clock.clone(), settings.retention_ms, droppable.clone());
     let (chores_in, chores) = bounded(1);
     let (inner, threads) = start_threads(settings, clock, Box::new(store), end, key, workspaces, chores)?;
     fill(&pipeline, inner);
@@ -69,6 +70,7 @@ pub fn start(
         chores: chores_in,
         carried,
         written: end - replayed.min(end),
+        droppable,
         pruned_at: Millis(0),
         carried_to: Millis(0),
     };
@@ -84,6 +86,7 @@ pub fn start_ephemeral(settings: Settings, clock: Arc<dyn Clock>, pipeline: Pipe
     Ok(Running { pipeline, keeper: None, threads })
 }
 
+#[expect(clippy::disallowed_methods, reason = "what callers can put in is bounded by permits: see `Inner`")]
 fn start_threads(
     settings: Settings,
     clock: Arc<dyn Clock>,

@@ -99,7 +99,7 @@ impl Topic {
 
     pub(super) fn publish(&self, realtime: Realtime, revision: u64, made_at: Millis) {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = !same_figures(&view.realtime, &realtime);
+        let changed = !view.realtime.same_figures(&realtime);
         view.made_at = made_at;
         view.revision = revision;
         if changed || view.realtime.valid_until != realtime.valid_until {
@@ -114,25 +114,4 @@ impl Topic {
     fn view(&self) -> View {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// Whether two answers show the same figures; when they cease to be true is none.
-fn same_figures(one: &Realtime, other: &Realtime) -> bool {
-    let Realtime {
-        account,
-        activities,
-        total_workers,
-        longest_waiting,
-        by_priority,
-        by_status,
-        total_tasks,
-        valid_until: _,
-    } = one;
-    *account == other.account
-        && *total_workers == other.total_workers
-        && *longest_waiting == other.longest_waiting
-        && *by_priority == other.by_priority
-        && *by_status == other.by_status
-        && *total_tasks == other.total_tasks
-        && (Arc::ptr_eq(activities, &other.activities) || *activities == other.activities)
 }

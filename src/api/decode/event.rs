@@ -33,8 +33,7 @@ pub struct Batch {
 }
 
 /// Reads the events of one request. The caller has bounded their number.
-pub fn batch(request: v1::IngestEventsRequest) -> Batch {
-    let v1::IngestEventsRequest { events } = request;
+pub fn batch(events: Vec<v1::Event>) -> Batch {
     let mut batch =
         Batch { events: Vec::with_capacity(events.len()), refused: Vec::new(), sids: Vec::with_capacity(events.len()) };
     for (index, mut message) in (0..).zip(events) {

@@ -32,7 +32,7 @@ impl Duplicates {
     }
 
     /// Reads what [`Duplicates::encode`] wrote, from the front of `bytes`. Any other bytes give an error or some set,
-    /// and take no more memory than their own length allows.
+    /// never a panic, and take memory in proportion to their own length at most.
     pub fn decode(bytes: &mut &[u8]) -> Result<Duplicates, Damaged> {
         if take(bytes)? != VERSION {
             return Err(Damaged("accepted events of an unknown version"));

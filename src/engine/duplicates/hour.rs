@@ -7,6 +7,7 @@ use std::sync::Arc;
 ///
 /// - With `n` shards, and `m` the power of two up to `n`, shards below `n - m` have been split, and take one bit more.
 /// - Each shard ascends, without repetitions.
+/// - There is at least one fingerprint, and there are just as many shards as keep [`SHARD_MEAN`].
 #[derive(Clone, Debug)]
 pub(super) struct Hour {
     shards: Vec<Arc<Vec<u64>>>,
@@ -17,7 +18,7 @@ pub(super) struct Hour {
 const SHARD_MEAN: u64 = 192;
 
 impl Hour {
-    /// From fingerprints that ascend without repetitions.
+    /// From fingerprints, at least one, that ascend without repetitions.
     pub fn new(fingerprints: Vec<u64>) -> Hour {
         let mut hour = Hour { len: fingerprints.len() as u64, shards: vec![Arc::new(fingerprints)] };
         while hour.is_crowded() {
@@ -30,11 +31,14 @@ impl Hour {
     pub fn from_shards(shards: Vec<Vec<u64>>) -> Option<Hour> {
         let len = shards.iter().map(|shard| shard.len() as u64).sum();
         let hour = Hour { shards: shards.into_iter().map(Arc::new).collect(), len };
+        if len == 0 || hour.shards.len() as u64 != len.div_ceil(SHARD_MEAN) {
+            return None;
+        }
         let mut shards = hour.shards.iter().enumerate();
         let sound = shards.all(|(at, shard)| {
             shard.is_sorted_by(|a, b| a < b) && shard.iter().all(|&fingerprint| hour.address(fingerprint) == at)
         });
-        (len > 0 && sound).then_some(hour)
+        sound.then_some(hour)
     }
 
     pub fn shards(&self) -> impl ExactSizeIterator<Item = &[u64]> {

@@ -14,7 +14,7 @@ mod tests;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use self::node::{HOURS, Node};
-use crate::event::{EventSid, Second};
+use crate::event::{EventSid, Millis, Second};
 
 /// The events of one workspace that were accepted.
 ///
@@ -73,8 +73,10 @@ impl Duplicates {
         root.is_some_and(|root| root.node.contains(0, hour, fingerprint.0))
     }
 
-    /// Remembers the event; false if it was there. `second` is that of the fingerprint.
+    /// Remembers the event; false if it was there. `second` is that of the fingerprint, one that [`Millis`] can hold.
     pub fn insert(&mut self, second: Second, fingerprint: Fingerprint) -> bool {
+        let (first, last) = (Millis::MIN.second(), Millis::MAX.second());
+        assert!(first <= second && second <= last, "second {} outside {}..={}", second.0, first.0, last.0);
         let (number, hour) = place(second);
         let at = self.find(number).unwrap_or_else(|at| {
             self.roots.insert(at, Root { number, node: Node::default() });

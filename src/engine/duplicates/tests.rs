@@ -224,3 +224,27 @@ fn memory_follows_events_at_any_density() {
         assert!(each <= f64::from(most), "{count} events {apart} seconds apart: {each} bytes each");
     }
 }
+
+#[test]
+fn an_hour_that_breaks_its_invariants_is_damaged() {
+    let shards = |counts: &[u64]| -> Vec<Vec<u64>> {
+        let shard = |(at, &count): (usize, &u64)| (0..count).map(|index| index * 4 + at as u64).collect();
+        counts.iter().enumerate().map(shard).collect()
+    };
+    let len = |counts: &[u64]| hour::Hour::from_shards(shards(counts)).map(|hour| hour.len());
+    assert_eq!(len(&[150, 150, 150, 150]), Some(600));
+    assert_eq!(len(&[150, 150, 150]), Some(450));
+    let swapped = shards(&[150, 150, 150]).into_iter().rev().collect();
+    assert_eq!(hour::Hour::from_shards(swapped).map(|hour| hour.len()), None, "in shards that are not theirs");
+    assert_eq!(len(&[10, 10, 10, 10]), None, "more shards than needed");
+    assert_eq!(len(&[200]), None, "fewer shards than needed");
+    assert_eq!(len(&[]), None, "no shard");
+    assert_eq!(hour::Hour::from_shards(vec![vec![2, 1]]).map(|hour| hour.len()), None, "descending");
+    assert_eq!(hour::Hour::from_shards(vec![vec![1, 1]]).map(|hour| hour.len()), None, "repeated");
+}
+
+#[test]
+#[should_panic(expected = "outside -62135596800..=253402300799")]
+fn a_second_that_no_event_can_have_is_a_bug() {
+    Duplicates::new(0).insert(Second(i64::MIN), Fingerprint(0));
+}

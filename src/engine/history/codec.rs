@@ -30,7 +30,7 @@ impl History {
     }
 
     /// Reads what [`History::encode`] wrote, from the front of `bytes`. Any other bytes give an error or some history,
-    /// and take no more memory than their own length allows.
+    /// never a panic, and take memory in proportion to their own length at most.
     pub fn decode(bytes: &mut &[u8]) -> Result<History, Damaged> {
         if take(bytes)? != VERSION {
             return Err(Damaged("a history of an unknown version"));

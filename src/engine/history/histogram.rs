@@ -68,10 +68,13 @@ impl Histogram {
     /// Counts a wait of so many whole seconds, at most [`LONGEST`].
     pub fn add(&mut self, second: u32) {
         match self {
-            Histogram::Flat(flat) => flat.add(second),
+            Histogram::Flat(flat) => {
+                if flat.add(second) {
+                    self.widen_if_full();
+                }
+            }
             Histogram::Wide(wide) => wide.chunk(second >> CHUNK_BITS, 1).add(second),
         }
-        self.widen_if_full();
     }
 
     /// Counts `(second, how many)` pairs that ascend by second.
@@ -157,10 +160,13 @@ impl Wide {
 impl Chunk {
     fn add(&mut self, second: u32) {
         match self {
-            Chunk::Sparse(sparse) => sparse.add(second),
-            Chunk::Dense(dense) => return dense.add(second, 1),
+            Chunk::Sparse(sparse) => {
+                if sparse.add(second) {
+                    self.thicken_if_full();
+                }
+            }
+            Chunk::Dense(dense) => dense.add(second, 1),
         }
-        self.thicken_if_full();
     }
 
     fn add_sorted(&mut self, pairs: &[(u32, u32)]) {
@@ -238,15 +244,18 @@ impl Dense {
 }
 
 impl Sparse {
-    fn add(&mut self, second: u32) {
+    /// Whether there may be more runs than before.
+    fn add(&mut self, second: u32) -> bool {
         if self.fresh.len() == self.fresh.capacity() {
             self.fresh.reserve_exact((self.fresh.len() / 2).max(8));
         }
         self.fresh.push(second);
         // A merge passes over all runs: the more there are, the more additions must share it.
-        if self.fresh.len() >= (self.runs.len() / 16).clamp(32, 128) {
+        let full = self.fresh.len() >= (self.runs.len() / 16).clamp(32, 128);
+        if full {
             self.settle();
         }
+        full
     }
 
     fn settle(&mut self) {

@@ -4,11 +4,16 @@ use std::ops::Range;
 
 use super::Row;
 use super::aggregate::{ACCEPTED, CANCELED};
-use crate::engine::totals::{Totals, Waits};
+use super::node::LEAF_MAX;
+use crate::engine::totals::{Figure, Totals, Waits};
 
 /// Three series of columns, so that the waits of any stretch of time are one slice of numbers to compare.
+///
+/// - `counts` and the sums of the waits are those of the columns: a question that covers the leaf whole, as it does
+///   most leaves, need not fetch the columns.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Leaf {
+    counts: [u16; Figure::COUNT],
     /// Places of events without waits, ascending.
     plain: Vec<u32>,
     accepted: Timed,
@@ -21,6 +26,7 @@ struct Timed {
     /// Places, ascending.
     places: Vec<u32>,
     waits: Column,
+    sum: Waits,
 }
 
 /// Milliseconds: four bytes each until one needs more (49 days).
@@ -36,38 +42,54 @@ impl Leaf {
     }
 
     pub fn add(&mut self, rows: &[Row]) {
+        self.reserve(rows);
         for row in rows {
+            self.counts[row.figure()] += 1;
             match row.figure() {
                 ACCEPTED => self.accepted.add(row),
                 CANCELED => self.canceled.add(row),
                 _ => {
                     let at = place_for(&self.plain, row.place);
-                    insert(&mut self.plain, at, row.place);
+                    self.plain.insert(at, row.place);
                 }
             }
         }
     }
 
+    /// A batch mostly fills a leaf, or a good part of it; then one growth is enough.
+    fn reserve(&mut self, rows: &[Row]) {
+        let mut counts = [0; 16];
+        rows.iter().for_each(|row| counts[row.figure()] += 1);
+        make_room(&mut self.plain, rows.len() - counts[ACCEPTED] - counts[CANCELED]);
+        self.accepted.reserve(counts[ACCEPTED]);
+        self.canceled.reserve(counts[CANCELED]);
+    }
+
     pub fn sum_into(&self, totals: &mut Totals) {
-        count(&self.plain, totals);
-        totals.counts[ACCEPTED] += self.accepted.places.len() as u64;
-        totals.counts[CANCELED] += self.canceled.places.len() as u64;
-        self.sum_waits(0..self.accepted.places.len(), 0..self.canceled.places.len(), totals);
+        for (total, count) in totals.counts.iter_mut().zip(self.counts) {
+            *total += u64::from(count);
+        }
+        totals.accepted.merge(&self.accepted.sum);
+        totals.canceled.merge(&self.canceled.sum);
+        self.split(0..self.accepted.places.len(), 0..self.canceled.places.len(), totals);
     }
 
     /// Adds the events whose places lie in the range.
     pub fn sum_part_into(&self, places: Range<u32>, totals: &mut Totals) {
-        count(&self.plain[within(&self.plain, &places)], totals);
+        let counts = counted(&self.plain[within(&self.plain, &places)]);
+        for (total, count) in totals.counts.iter_mut().zip(counts) {
+            *total += u64::from(count);
+        }
         let accepted = within(&self.accepted.places, &places);
         let canceled = within(&self.canceled.places, &places);
         totals.counts[ACCEPTED] += accepted.len() as u64;
         totals.counts[CANCELED] += canceled.len() as u64;
-        self.sum_waits(accepted, canceled, totals);
+        totals.accepted.merge(&self.accepted.waits.sum(accepted.clone()));
+        totals.canceled.merge(&self.canceled.waits.sum(canceled.clone()));
+        self.split(accepted, canceled, totals);
     }
 
-    fn sum_waits(&self, accepted: Range<usize>, canceled: Range<usize>, totals: &mut Totals) {
-        self.accepted.waits.sum_into(accepted.clone(), &mut totals.accepted);
-        self.canceled.waits.sum_into(canceled.clone(), &mut totals.canceled);
+    fn split(&self, accepted: Range<usize>, canceled: Range<usize>, totals: &mut Totals) {
         for split in &mut totals.splits {
             split.accepted_below += self.accepted.waits.below(accepted.clone(), split.threshold);
             split.canceled_below += self.canceled.waits.below(canceled.clone(), split.threshold);
@@ -87,6 +109,9 @@ impl Leaf {
         self.plain.drain(..end);
         self.accepted.forget_before(place);
         self.canceled.forget_before(place);
+        self.counts = counted(&self.plain);
+        self.counts[ACCEPTED] = self.accepted.places.len() as u16;
+        self.counts[CANCELED] = self.canceled.places.len() as u16;
     }
 
     /// All events, ascending by place.
@@ -103,15 +128,14 @@ impl Leaf {
 }
 
 /// Counts events without waits.
-fn count(places: &[u32], totals: &mut Totals) {
-    let mut counts = [0u32; 16];
-    for place in places {
-        counts[(place & 15) as usize] += 1;
-    }
-    for (total, count) in totals.counts.iter_mut().zip(counts) {
-        *total += u64::from(count);
-    }
+fn counted(places: &[u32]) -> [u16; Figure::COUNT] {
+    let mut counts = [0; 16];
+    places.iter().for_each(|place| counts[(place & 15) as usize] += 1);
+    std::array::from_fn(|figure| counts[figure])
 }
+
+// A count cannot overflow.
+const _: () = assert!(LEAF_MAX <= u16::MAX as usize);
 
 /// The indices of the places in the range.
 fn within(places: &[u32], range: &Range<u32>) -> Range<usize> {
@@ -128,19 +152,27 @@ fn place_for(places: &[u32], place: u32) -> usize {
     }
 }
 
-/// Inserts, growing by a quarter: most leaves stay as they are for 30 days, so that slack would be memory lost.
-fn insert<T>(column: &mut Vec<T>, at: usize, value: T) {
-    if column.len() == column.capacity() {
-        column.reserve_exact((column.len() / 4).max(4));
+/// Grows by a quarter, or by what is needed: most leaves stay as they are for 30 days, so that slack is memory lost.
+fn make_room<T>(column: &mut Vec<T>, more: usize) {
+    if column.capacity() - column.len() < more {
+        column.reserve_exact((column.len() / 4).max(more));
     }
-    column.insert(at, value);
 }
 
 impl Timed {
     fn add(&mut self, row: &Row) {
         let at = place_for(&self.places, row.place);
-        insert(&mut self.places, at, row.place);
+        self.places.insert(at, row.place);
         self.waits.insert(at, row.wait_ms);
+        self.sum.add(row.wait_ms);
+    }
+
+    fn reserve(&mut self, more: usize) {
+        make_room(&mut self.places, more);
+        match &mut self.waits {
+            Column::Narrow(waits) => make_room(waits, more),
+            Column::Wide(waits) => make_room(waits, more),
+        }
     }
 
     fn forget_before(&mut self, place: u32) {
@@ -150,6 +182,7 @@ impl Timed {
             Column::Narrow(waits) => drop(waits.drain(..end)),
             Column::Wide(waits) => drop(waits.drain(..end)),
         }
+        self.sum = self.waits.sum(0..self.places.len());
     }
 
     fn rows(&self) -> impl Iterator<Item = Row> {
@@ -181,38 +214,24 @@ impl Column {
 
     fn insert(&mut self, at: usize, wait_ms: u64) {
         match (&mut *self, u32::try_from(wait_ms)) {
-            (Column::Narrow(waits), Ok(wait_ms)) => insert(waits, at, wait_ms),
+            (Column::Narrow(waits), Ok(wait_ms)) => waits.insert(at, wait_ms),
             (Column::Narrow(waits), Err(_)) => {
-                let mut wide: Vec<u64> = waits.iter().map(|&wait_ms| u64::from(wait_ms)).collect();
-                insert(&mut wide, at, wait_ms);
+                let mut wide = Vec::with_capacity(waits.capacity());
+                wide.extend(waits.iter().map(|&wait_ms| u64::from(wait_ms)));
+                wide.insert(at, wait_ms);
                 *self = Column::Wide(wide);
             }
-            (Column::Wide(waits), _) => insert(waits, at, wait_ms),
+            (Column::Wide(waits), _) => waits.insert(at, wait_ms),
         }
     }
 
-    fn sum_into(&self, range: Range<usize>, sum: &mut Waits) {
-        if range.is_empty() {
-            return;
-        }
+    fn sum(&self, range: Range<usize>) -> Waits {
+        let mut sum = Waits::default();
         match self {
-            Column::Narrow(waits) => {
-                let waits = &waits[range];
-                let (mut total, mut min, mut max) = (0, u32::MAX, 0);
-                for &wait_ms in waits {
-                    total += u64::from(wait_ms);
-                    min = min.min(wait_ms);
-                    max = max.max(wait_ms);
-                }
-                sum.merge(&Waits {
-                    count: waits.len() as u64,
-                    total_ms: u128::from(total),
-                    min_ms: u64::from(min),
-                    max_ms: u64::from(max),
-                });
-            }
+            Column::Narrow(waits) => waits[range].iter().for_each(|&wait_ms| sum.add(u64::from(wait_ms))),
             Column::Wide(waits) => waits[range].iter().for_each(|&wait_ms| sum.add(wait_ms)),
         }
+        sum
     }
 
     fn below(&self, range: Range<usize>, threshold: u32) -> u64 {

@@ -155,6 +155,11 @@ fn check(history: &History, naive: &Naive, start: Second, end: Second) {
             assert_eq!(sum(history, range, &THRESHOLDS), naive.sum(range, &THRESHOLDS), "{range}");
         }
     }
+    if let (Some(first), Some(last)) = (SecondRange::new(start, middle), SecondRange::new(middle, end)) {
+        let mut both = sum(history, first, &THRESHOLDS);
+        both.merge(&sum(history, last, &THRESHOLDS));
+        assert_eq!(both, sum(history, SecondRange::new(start, end).unwrap(), &THRESHOLDS), "{first} and {last}");
+    }
     let all = SecondRange::new(Second(i64::MIN), Second(i64::MAX)).unwrap();
     assert_eq!(sum(history, all, &THRESHOLDS), naive.sum(all, &THRESHOLDS));
 }

@@ -16,6 +16,12 @@ pub(super) fn fast() -> Settings {
     Settings { page_bytes: 512, sync: false, wal_bytes: 64 << 10, block: BLOCK_SIZE }
 }
 
+/// A directory in memory where the system has one: thousands of small files are written to it.
+pub(super) fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { TempDir::new().unwrap() }
+}
+
 pub(super) fn open(dir: &Path) -> Journal {
     Journal::open_with(dir, "a test", fast()).unwrap().0
 }
@@ -269,4 +275,49 @@ fn space_freed_by_dropping_is_used_again() {
     assert!(journal.stats().file_bytes < largest * 3 / 2, "{:?} after {largest}", journal.stats());
     let wal = fs::metadata(dir.path().join("journal.db-wal")).unwrap().len();
     assert!(wal <= 3 * fast().wal_bytes, "{wal}");
+}
+
+#[test]
+fn the_journal_may_move_to_its_thread() {
+    fn moves<T: Send>(value: T) -> T {
+        value
+    }
+    let dir = scratch();
+    let mut journal = moves(open(dir.path()));
+    let end = std::thread::spawn(move || journal.append(&[row(2, 1, b"x")]).unwrap()).join().unwrap();
+    assert_eq!(end, 2);
+}
+
+/// On a real full disk, for machines that have a small one to fill: a few MiB, mounted for this and named by
+/// `TASKTALLY_SMALL_DISK`.
+#[test]
+#[ignore = "needs a small file system of its own"]
+fn a_disk_that_is_really_full_refuses_and_then_works_again() {
+    let disk = std::env::var("TASKTALLY_SMALL_DISK").unwrap();
+    let dir = tempfile::tempdir_in(&disk).unwrap();
+    let (mut journal, _) = Journal::open(dir.path(), "a test").unwrap();
+    let filler = Path::new(&disk).join("filler");
+    fs::write(&filler, vec![1; 1 << 20]).unwrap();
+    let body = vec![7; 65_000];
+    let mut end = 0;
+    let refused = loop {
+        match journal.append(&[row(1, 1, &body)]) {
+            Ok(new) => end = new,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, AppendError::Refused { .. }), "{refused}");
+    assert!(matches!(journal.probe(), Err(AppendError::Refused { .. })));
+    assert!(end > 5 && journal.end() == end, "{end}");
+    drop(journal);
+    let (mut journal, opened) = Journal::open(dir.path(), "a test").unwrap();
+    assert_eq!((opened.end, read_after(&mut journal, 0).len() as u64), (end, end), "opened on the full disk");
+    assert!(matches!(journal.append(&[row(1, 1, &body)]), Err(AppendError::Refused { .. })));
+    fs::remove_file(&filler).unwrap();
+    journal.probe().unwrap();
+    assert_eq!(journal.append(&[row(1, 1, &body)]).unwrap(), end + 1);
+    drop(journal);
+    let (mut journal, opened) = Journal::open(dir.path(), "a test").unwrap();
+    assert_eq!((opened.end, opened.cut.map_or(0, |cut| cut.commits)), (end + 1, 0));
+    assert_eq!(read_after(&mut journal, 0).len() as u64, end + 1);
 }

@@ -6,7 +6,11 @@ use tempfile::TempDir;
 
 use crate::journal::checkpoint::{Latest, latest, write};
 
-fn sections(dir: &Path) -> (Option<(u64, Vec<Vec<u8>>)>, usize) {
+/// Position and sections.
+type Found = (u64, Vec<Vec<u8>>);
+
+/// The newest whole checkpoint, and how many newer ones are damaged.
+fn sections(dir: &Path) -> (Option<Found>, usize) {
     let Latest { checkpoint, damaged } = latest(dir).unwrap();
     let found = checkpoint.map(|mut checkpoint| {
         let mut all = Vec::new();

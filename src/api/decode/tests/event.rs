@@ -327,7 +327,7 @@ fn a_batch_keeps_the_index_and_the_sid_as_sent_of_each_event() {
     bad.sid = "EVxyz".into();
     let mut upper = named("task.created");
     upper.sid = sid("EV", 'F');
-    let read = batch(v1::IngestEventsRequest { events: vec![named("task.created"), bad, upper] });
+    let read = batch(vec![named("task.created"), bad, upper]);
     assert_eq!(read.events.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 2]);
     assert_eq!(read.refused.len(), 1);
     assert_eq!((read.refused[0].0, read.refused[0].1.field), (1, "sid"));

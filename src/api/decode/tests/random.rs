@@ -113,7 +113,7 @@ proptest! {
         for bytes in [&bytes[..], &bytes[..index], &noise[..]] {
             if let Ok(request) = v1::IngestEventsRequest::decode(bytes) {
                 let sent = request.events.len();
-                let read = batch(request);
+                let read = batch(request.events);
                 prop_assert_eq!(read.events.len() + read.refused.len(), sent);
                 prop_assert_eq!(read.sids.len(), sent);
             }

@@ -1,0 +1,70 @@
+//! The whole service at work: `cargo bench --bench service [-- EVENTS]` (default 200,000; the full run is 10,000,000).
+//!
+//! The real binary runs as a process of its own, beside it a bare tonic and prost service ([`echo`]); tonic clients
+//! drive both over loopback, in turns, and the figures are the processes' own CPU time and memory. Nothing here can
+//! fail because of time.
+
+mod child;
+mod echo;
+mod events;
+mod figures;
+mod ingest;
+mod keeping;
+mod load;
+mod questions;
+mod watch;
+
+use child::Service;
+use events::Events;
+use figures::Table;
+use load::Client;
+
+/// The argument that makes this program the bare service.
+const ECHO: &str = "echo";
+const EVENTS: usize = 200_000;
+const CONNECTIONS: usize = 4;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == ECHO) {
+        return echo::serve();
+    }
+    let count = arguments.iter().filter_map(|argument| argument.replace('_', "").parse().ok()).next().unwrap_or(EVENTS);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(bench(count));
+}
+
+/// Both services, and clients of both.
+struct Pair {
+    ours: Service,
+    bare: Service,
+    to_ours: Client,
+    to_bare: Client,
+}
+
+async fn bench(count: usize) {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let mut events = Events::over_30_days(ingest::total(count) + watch::EVENTS);
+    let (ours, bare) = (Service::tasktally(home.path()), Service::bare());
+    let to_ours = Client::connect(ours.address, CONNECTIONS).await;
+    let to_bare = Client::connect(bare.address, CONNECTIONS).await;
+    let empty_bytes = ours.resident_bytes();
+    let mut pair = Pair { ours, bare, to_ours, to_bare };
+
+    let table = Table::begin("Ingest: server CPU an event, durable and applied, one workspace");
+    ingest::batches_of_1000(&table, &pair, &mut events, count).await;
+    ingest::small_calls(&table, &pair, &mut events, count).await;
+    let retained = ingest::total(count);
+    println!("{retained} events over {:.1} days retained from here on", events.days());
+
+    let table = Table::begin("Questions: calls a second and server CPU a call");
+    questions::realtime(&table, &pair, &events.workspace_sid).await;
+    questions::cumulative(&table, &pair, &events.workspace_sid).await;
+
+    let table = Table::begin("Watchers: server CPU an update delivered");
+    watch::fan_out(&table, &pair, &mut events).await;
+
+    let table = Table::begin("Keeping: memory, disk, restart");
+    pair.to_ours = Client::connect(pair.ours.address, 1).await;
+    keeping::sizes_and_restarts(&table, pair, home.path(), empty_bytes, retained).await;
+}
