@@ -12,9 +12,6 @@ pub const EVENTS_PER_CALL: usize = 10_000;
 /// Bytes of one message after decompression: gRPC's customary bound. An event takes 200 to 400 bytes.
 pub const MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Bytes of all headers of one call: ample for tracing and credentials, small next to a message.
-pub const HEADER_LIST_BYTES: u32 = 16 * 1024;
-
 /// Bytes of a name in an event (task channel, activity, worker, queue, workflow). The task router's own names end at
 /// 256 characters; UTF-8 takes at most four bytes for each.
 pub const NAME_BYTES: usize = 1_024;
@@ -23,21 +20,11 @@ pub const NAME_BYTES: usize = 1_024;
 pub const ECHOED_SID_BYTES: usize = 64;
 
 /// Requests of one StreamEvents that are read and not yet answered; beyond it the server stops reading.
-pub const STREAM_UNANSWERED_REQUESTS: usize = 16;
+pub const STREAM_UNANSWERED_REQUESTS: usize = 8;
 
-// ---- Connections ----------------------------------------------------------------------------------------------------
+// The bounds of connections are with their reasons in `server::Connections`.
 
-/// Connections open at a time. Each costs some 50 KiB with its flow-control windows in use.
-pub const CONNECTIONS: usize = 10_000;
-
-/// Calls in flight on one connection: a proxy may carry a thousand watchers over one.
-pub const STREAMS_PER_CONNECTION: u32 = 2_000;
-
-/// Connections that have not finished their handshake. They cost CPU before anything is known about the caller.
-pub const HANDSHAKES: usize = 256;
-
-/// Time that a handshake may take.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+// ---- The client's connection ----------------------------------------------------------------------------------------------------
 
 /// Time between two keep-alive pings: below the five minutes after which common NAT tables forget a flow.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -45,16 +32,17 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Time in which a keep-alive ping must be answered before the connection counts as dead.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Streams that a peer may open and reset at once before the connection is closed: bounds the rapid-reset attack.
-pub const PENDING_RESET_STREAMS: usize = 100;
-
 // ---- The pipeline ---------------------------------------------------------------------------------------------------
 
 /// Events that wait in the queue of one partition: some 0.3 s of work, and under 100 MB of decoded events.
 pub const QUEUED_EVENTS: usize = 200_000;
 
-/// Events that one group commit holds: bounds the time between two syncs and the memory of one group.
-pub const GROUP_EVENTS: usize = 50_000;
+/// Events that one group commit holds at most: bounds the time between two syncs, and the memory of one group.
+pub const GROUP_EVENTS: usize = 40_000;
+
+/// Events of one message that are decoded at all, whatever the bound on a call is set to: two bytes on the wire can
+/// claim an event, which takes 500 in memory.
+pub const DECODED_EVENTS: usize = 20_000;
 
 /// Questions waiting for one partition's thread, which answers some 100,000 a second.
 pub const QUEUED_QUESTIONS: usize = 10_000;
@@ -111,9 +99,6 @@ pub const PAGE_SIZE_DEFAULT: usize = 50;
 /// Items of one page of a list at most; a larger request counts as this one.
 pub const PAGE_SIZE_MAX: usize = 1_000;
 
-/// Bytes of a page token: the longest name, and room for its encoding.
-pub const PAGE_TOKEN_BYTES: usize = 2 * NAME_BYTES + 64;
-
 // ---- Watches --------------------------------------------------------------------------------------------------------
 
 /// Least `min_interval` of a watch; also how often one state is encoded at most.
@@ -150,10 +135,6 @@ pub const RETENTION_MIN: Duration = Duration::from_secs(60 * 60);
 
 /// Largest retention, and the default: that of the mirrored resources.
 pub const RETENTION_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// How much longer than the retention events stay stored, so that rounding, or a clock that was set back, never asks
-/// for one that was pruned.
-pub const RETENTION_SLACK: Duration = Duration::from_secs(60 * 60);
 
 /// How long a shutdown may take whatever clients do.
 pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(20);
@@ -192,12 +173,11 @@ pub const CLIENT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 const _: () = assert!(EVENTS_PER_CALL <= QUEUED_EVENTS, "one call must fit into an empty queue");
 const _: () = assert!(GROUP_EVENTS <= QUEUED_EVENTS, "a group is taken from the queue");
-const _: () = assert!(EVENTS_PER_CALL <= GROUP_EVENTS, "a call is never cut in two by a group");
+const _: () = assert!(EVENTS_PER_CALL <= DECODED_EVENTS, "what a call may hold is decoded");
+const _: () = assert!(2 * DECODED_EVENTS <= GROUP_EVENTS, "a group has room for more than one large call");
 const _: () = assert!(CLIENT_BATCH_EVENTS <= EVENTS_PER_CALL, "what our clients send is taken");
 const _: () = assert!(CLIENT_BATCH_BYTES + LINE_BYTES <= MESSAGE_BYTES, "a batch may pass its bound by one event");
-const _: () = assert!(HEADER_LIST_BYTES as usize * 8 <= MESSAGE_BYTES, "headers are small next to messages");
 const _: () = assert!(NAME_BYTES < LINE_BYTES, "a line holds an event with the longest names");
-const _: () = assert!(PAGE_TOKEN_BYTES > NAME_BYTES, "a token names the last item of a page");
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);
 const _: () = assert!(PAGE_SIZE_MAX * (NAME_BYTES + 128) <= MESSAGE_BYTES, "a full page fits into a message");
 const _: () = assert!(MINUTES_MIN <= MINUTES_DEFAULT && MINUTES_DEFAULT <= MINUTES_MAX);
@@ -210,7 +190,6 @@ const _: () = assert!(WATCH_HEARTBEAT_MIN.as_millis() <= WATCH_HEARTBEAT_DEFAULT
 const _: () = assert!(WATCH_MIN_INTERVAL_DEFAULT.as_millis() <= WATCH_HEARTBEAT_DEFAULT.as_millis());
 const _: () = assert!(WATCH_HEARTBEAT_DEFAULT.as_millis() <= WATCH_INTERVAL_MAX.as_millis());
 const _: () = assert!(WATCH_MIN_INTERVAL_MIN.as_millis() <= WATCH_MESSAGE_AGE.as_millis(), "shared states stay fresh");
-const _: () = assert!(HANDSHAKES <= CONNECTIONS);
 const _: () = assert!(CACHED_CHANNEL_VIEWS <= CHANNELS_PER_WORKSPACE);
 const _: () = assert!(CLIENT_BACKOFF_MIN.as_millis() <= CLIENT_BACKOFF_MAX.as_millis());
 const _: () = assert!(CHECKPOINT_INTERVAL_MIN.as_millis() <= CHECKPOINT_INTERVAL_DEFAULT.as_millis());

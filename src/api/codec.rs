@@ -14,7 +14,7 @@ use super::proto::v1;
 use super::status::{ApiError, status};
 
 /// The most events of one request that are decoded; no limit on a request may be set above it.
-pub const MOST_DECODED_EVENTS: usize = 20_000;
+pub const MOST_DECODED_EVENTS: usize = crate::limits::DECODED_EVENTS;
 
 /// A message that was encoded ahead, so that one encoding serves many callers.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,10 +7,8 @@ use super::proto::v1::{self, RejectionReason};
 use super::status::cut;
 use crate::engine::{ActivityRow, ChannelRow, Cumulative, Figure, Realtime, Split, StatusCounts, Waits, WorkspaceRow};
 use crate::event::{Millis, Second, WorkspaceSid};
+use crate::limits;
 use crate::pipeline::{Ingested, Refusal, Stamped};
-
-/// The longest sid that is echoed, in bytes.
-const MOST_ECHOED_BYTES: usize = 64;
 
 /// Where the statistics are found over HTTP.
 #[derive(Clone, Debug)]
@@ -179,7 +177,7 @@ fn rejected(sids: &[String], index: u32, refused: Refused) -> v1::RejectedEvent 
     v1::RejectedEvent {
         // A request has far fewer events than an int32 can count.
         index: i32::try_from(index).unwrap_or(i32::MAX),
-        event_sid: cut(sid, MOST_ECHOED_BYTES).to_owned(),
+        event_sid: cut(sid, limits::ECHOED_SID_BYTES).to_owned(),
         reason: reason.into(),
         field: field.to_owned(),
         message,

@@ -17,13 +17,14 @@ use super::encode::{self, Links, Stamp};
 use super::proto::v1;
 use crate::engine::{ChannelFilter, Realtime};
 use crate::event::WorkspaceSid;
+use crate::limits;
 use crate::pipeline::{Stamped, Topic};
 
 /// Least time between two encodings of one feed.
-pub const ENCODING_INTERVAL: Duration = Duration::from_millis(10);
+pub const ENCODING_INTERVAL: Duration = limits::WATCH_MIN_INTERVAL_MIN;
 
 /// The oldest that a frame may be when it is handed to the transport.
-pub const MOST_FRAME_AGE: Duration = Duration::from_millis(100);
+pub const MOST_FRAME_AGE: Duration = limits::WATCH_MESSAGE_AGE;
 
 /// Where the figures of a feed come from: a [`Topic`], but for tests.
 pub trait Source: Send + Sync + 'static {

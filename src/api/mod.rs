@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::codec::CompressionEncoding;
 
+use crate::limits;
 use crate::pipeline::{Caller, Pipeline};
 use encode::Links;
 use proto::v1::ingest_service_server::IngestServiceServer;
@@ -45,7 +46,11 @@ pub struct ApiLimits {
 
 impl Default for ApiLimits {
     fn default() -> Self {
-        ApiLimits { max_events: 10_000, max_message_bytes: 4 << 20, max_requests_in_flight: 8 }
+        ApiLimits {
+            max_events: limits::EVENTS_PER_CALL,
+            max_message_bytes: limits::MESSAGE_BYTES,
+            max_requests_in_flight: limits::STREAM_UNANSWERED_REQUESTS,
+        }
     }
 }
 

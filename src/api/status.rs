@@ -10,12 +10,13 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::event::{Second, WorkspaceSid};
+use crate::limits;
 use crate::pipeline::{AskError, IngestError};
 
 const DOMAIN: &str = "tasktally";
 
 /// After which a call is worth another try where the server is starting, or where another one must take over.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = limits::UNAVAILABLE_RETRY_DELAY;
 
 /// The longest cause of a failure that is passed on, in bytes.
 const MOST_CAUSE_BYTES: usize = 256;

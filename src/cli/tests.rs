@@ -97,15 +97,12 @@ impl IngestService for Fake {
     type StreamEventsStream = Pin<Box<dyn Stream<Item = Result<IngestEventsResponse, Status>> + Send>>;
 
     async fn ingest_events(&self, request: Request<EventsSent>) -> Answer<IngestEventsResponse> {
-        let EventsSent { events, .. } = request.into_inner();
-        self.take(&IngestEventsRequest { events }).map(Response::new)
+        self.take(request.get_ref()).map(Response::new)
     }
 
     async fn stream_events(&self, request: Request<Streaming<EventsSent>>) -> Answer<Self::StreamEventsStream> {
         let fake = self.clone();
-        Ok(Response::new(Box::pin(
-            request.into_inner().map(move |sent| fake.take(&IngestEventsRequest { events: sent?.events })),
-        )))
+        Ok(Response::new(Box::pin(request.into_inner().map(move |sent| fake.take(&sent?)))))
     }
 }
 

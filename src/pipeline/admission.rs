@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::ask::{Caller, Refusal};
 use crate::engine::{Table, TableSet, Workspace};
-use crate::event::{AccountSid, Event, HOUR_MS, MINUTE_MS, Millis, WorkspaceSid};
+use crate::event::{AccountSid, Event, HOUR_MS, Millis, WorkspaceSid};
+use crate::limits;
 
 /// How far ahead of the server's clock an event may be dated.
-pub const MOST_AHEAD_MS: i64 = 5 * MINUTE_MS;
+pub const MOST_AHEAD_MS: i64 = limits::FUTURE_SKEW.as_millis() as i64;
 
 /// The bounds on what events can make a workspace grow to.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,7 @@ struct Growth {
 }
 
 /// The most events that one group can hold.
-pub const MOST_IN_GROUP: usize = 40_000;
+pub const MOST_IN_GROUP: usize = limits::GROUP_EVENTS;
 
 /// How many workspaces there are, over all partitions, claimed ones included.
 pub type WorkspaceCount = Arc<AtomicUsize>;

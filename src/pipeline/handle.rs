@@ -15,9 +15,10 @@ use super::topic::Topic;
 use super::writer::{JournalHealth, unwritable};
 use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, WorkspaceRow};
 use crate::event::{Event, WorkspaceSid};
+use crate::limits;
 
 /// How long a caller should wait before it tries again when a queue is full: about what a full queue takes to drain.
-const RETRY_AFTER_MS: u64 = 200;
+const RETRY_AFTER_MS: u64 = limits::OVERLOAD_RETRY_DELAY.as_millis() as u64;
 
 /// A handle to all partitions; cheap to clone. Services may hold one before there is anything behind it: until the
 /// journal is replayed everything answers `Starting`.

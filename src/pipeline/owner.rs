@@ -9,17 +9,16 @@ use super::ask::{Call, Question};
 use super::partition::{Group, LoggedRow, Partition};
 use super::writer::Verdict;
 use crate::event::Millis;
+use crate::limits;
 
 /// Once a group holds this many events, no further call joins it.
 const FULL_GROUP: usize = MOST_IN_GROUP - LARGEST_CALL;
-/// No call holds more events than this (`limits.rs` asserts it).
-pub const LARGEST_CALL: usize = 20_000;
+/// No call holds more events than this.
+pub const LARGEST_CALL: usize = limits::DECODED_EVENTS;
 /// How often the partition looks after itself.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at what time has changed: watchers are not told more often than this anyway.
 const REFRESH_AT_MOST_EVERY: Duration = Duration::from_millis(10);
-
-const _: () = assert!(FULL_GROUP >= LARGEST_CALL, "a group must have room for more than one large call");
 
 /// What a partition's thread listens to.
 pub struct Inbox {

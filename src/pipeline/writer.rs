@@ -10,9 +10,10 @@ use super::ask::IngestError;
 use super::partition::LoggedRow;
 use super::store::{Chore, Store};
 use crate::journal::{AppendError, Row};
+use crate::limits;
 
 /// How long a caller should wait before it tries again while the journal cannot be written.
-const RETRY_AFTER_MS: u64 = 1000;
+const RETRY_AFTER_MS: u64 = limits::UNAVAILABLE_RETRY_DELAY.as_millis() as u64;
 /// How often an unwritable journal is tried.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 

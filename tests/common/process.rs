@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -10,8 +10,8 @@ use super::eventually_blocking;
 
 /// A server that is to be started.
 pub struct Launch {
-    program: Vec<OsString>,
     arguments: Vec<OsString>,
+    working_dir: Option<PathBuf>,
 }
 
 /// What a process has printed so far.
@@ -45,13 +45,22 @@ impl Printed {
 impl Launch {
     /// Serves from this data directory on a free port.
     pub fn on(data_dir: &Path) -> Launch {
-        let launch = Launch { program: vec![env!("CARGO_BIN_EXE_tasktally").into()], arguments: Vec::new() };
-        launch.with(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).with([data_dir])
+        Launch::serve().with(["--data-dir"]).with([data_dir])
     }
 
     pub fn ephemeral() -> Launch {
-        let launch = Launch { program: vec![env!("CARGO_BIN_EXE_tasktally").into()], arguments: Vec::new() };
-        launch.with(["serve", "--listen", "127.0.0.1:0", "--ephemeral"])
+        Launch::serve().with(["--ephemeral"])
+    }
+
+    fn serve() -> Launch {
+        let launch = Launch { arguments: Vec::new(), working_dir: None };
+        launch.with(["serve", "--listen", "127.0.0.1:0"])
+    }
+
+    /// With this working directory.
+    pub fn inside(mut self, dir: &Path) -> Launch {
+        self.working_dir = Some(dir.to_owned());
+        self
     }
 
     pub fn with<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Launch {
@@ -61,8 +70,11 @@ impl Launch {
 
     /// Starts it and does not wait for anything.
     pub fn spawn(&self) -> Server {
-        let mut command = Command::new(&self.program[0]);
-        command.args(&self.program[1..]).args(&self.arguments);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tasktally"));
+        command.args(&self.arguments);
+        if let Some(dir) = &self.working_dir {
+            command.current_dir(dir);
+        }
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TASKTALLY_")) {
             // Settings of whoever runs the tests are not settings of the servers under test.
             command.env_remove(name);
@@ -136,6 +148,15 @@ impl Server {
         self.signal("TERM");
         let status = self.wait();
         assert_eq!(status.code(), Some(0), "log:\n{}", self.log.text());
+    }
+
+    /// Waits until it ends because it could not start; answers what it logged.
+    pub fn refuses_to_start(mut self) -> String {
+        let status = self.wait();
+        assert_eq!(status.code(), Some(1), "log:\n{}", self.log.text());
+        assert_eq!(self.out.text(), "", "it never said that it listens");
+        // The log is read by a thread of its own, which may be a moment behind the end of the process.
+        eventually_blocking("the reason is logged", || self.log.contains("ERROR").then(|| self.log.text()))
     }
 
     /// Resident memory, in bytes.

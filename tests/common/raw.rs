@@ -38,12 +38,23 @@ pub fn whole_body(bytes: Bytes) -> Body {
 }
 
 /// Calls a unary method with a body as it is; answers the bytes of the one message, or the status.
-pub async fn call(mut channel: Channel, path: &str, encoding: Option<&str>, body: Body) -> Result<Bytes, Status> {
+pub async fn call(channel: Channel, path: &str, encoding: Option<&str>, body: Body) -> Result<Bytes, Status> {
+    let headers: Vec<(&str, &str)> = encoding.map(|encoding| ("grpc-encoding", encoding)).into_iter().collect();
+    call_with(channel, path, &headers, body).await
+}
+
+/// Likewise, with these headers.
+pub async fn call_with(
+    mut channel: Channel,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Body,
+) -> Result<Bytes, Status> {
     let mut request = http::Request::post(format!("http://test{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers");
-    if let Some(encoding) = encoding {
-        request = request.header("grpc-encoding", encoding);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
     let request = request.body(body).unwrap();
     let failed = |error: &dyn std::fmt::Display| Status::unknown(format!("no answer: {error}"));

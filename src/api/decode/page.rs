@@ -9,9 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::Violations;
 use crate::api::proto::v1;
 use crate::event::WorkspaceSid;
-
-const DEFAULT_ROWS: usize = 50;
-const MOST_ROWS: usize = 1000;
+use crate::limits;
 
 /// Which rows of a list are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,11 +107,11 @@ fn read_token(list: &[u8], token: &str) -> Option<Vec<u8>> {
 impl Violations {
     fn rows(&mut self, page_size: i32) -> usize {
         match usize::try_from(page_size) {
-            Ok(0) => DEFAULT_ROWS,
-            Ok(rows) => rows.min(MOST_ROWS),
+            Ok(0) => limits::PAGE_SIZE_DEFAULT,
+            Ok(rows) => rows.min(limits::PAGE_SIZE_MAX),
             Err(_) => {
                 self.add("page_size", "must not be negative");
-                DEFAULT_ROWS
+                limits::PAGE_SIZE_DEFAULT
             }
         }
     }

@@ -9,17 +9,7 @@ use super::Violations;
 use crate::api::proto::v1;
 use crate::engine::{ChannelFilter, Window};
 use crate::event::{Millis, WorkspaceSid};
-
-/// 30 days, in minutes.
-const MOST_MINUTES: i32 = 43_200;
-const MOST_THRESHOLDS: usize = 20;
-/// 30 days, in seconds.
-const MOST_THRESHOLD_S: u32 = 2_592_000;
-const LEAST_INTERVAL: Duration = Duration::from_millis(10);
-const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
-const LEAST_HEARTBEAT: Duration = Duration::from_millis(100);
-const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(5);
-const MOST_INTERVAL: Duration = Duration::from_secs(3600);
+use crate::limits;
 
 /// What is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,13 +73,13 @@ pub fn watch_realtime(request: v1::WatchRealtimeRequest) -> Result<WatchRequest,
     let v1::WatchRealtimeRequest { workspace_sid, task_channel, min_interval, heartbeat_interval } = request;
     let mut bad = Violations::default();
     let workspace = bad.workspace(&workspace_sid);
-    let given_min = bad.interval("min_interval", min_interval, LEAST_INTERVAL);
-    let given_heartbeat = bad.interval("heartbeat_interval", heartbeat_interval, LEAST_HEARTBEAT);
-    let min_interval = given_min.unwrap_or(DEFAULT_INTERVAL);
+    let given_min = bad.interval("min_interval", min_interval, limits::WATCH_MIN_INTERVAL_MIN);
+    let given_heartbeat = bad.interval("heartbeat_interval", heartbeat_interval, limits::WATCH_HEARTBEAT_MIN);
+    let min_interval = given_min.unwrap_or(limits::WATCH_MIN_INTERVAL_DEFAULT);
     if given_heartbeat.is_some_and(|heartbeat| heartbeat < min_interval) {
         bad.add("heartbeat_interval", "must not be below min_interval");
     }
-    let heartbeat = given_heartbeat.unwrap_or(DEFAULT_HEARTBEAT.max(min_interval));
+    let heartbeat = given_heartbeat.unwrap_or(limits::WATCH_HEARTBEAT_DEFAULT.max(min_interval));
     bad.or(WatchRequest { workspace, channel: ChannelFilter::parse(&task_channel), min_interval, heartbeat })
 }
 
@@ -99,8 +89,8 @@ impl Violations {
         let alone = start.is_none() && end.is_none();
         if minutes.is_some() && !alone {
             self.add("minutes", "cannot be combined with start_time or end_time");
-        } else if minutes.is_some_and(|minutes| !(1..=MOST_MINUTES).contains(&minutes)) {
-            self.add("minutes", format!("must be from 1 to {MOST_MINUTES}"));
+        } else if minutes.is_some_and(|minutes| !(limits::MINUTES_MIN..=limits::MINUTES_MAX).contains(&minutes)) {
+            self.add("minutes", format!("must be from {} to {}", limits::MINUTES_MIN, limits::MINUTES_MAX));
         }
         let window = match (minutes, self.time("start_time", start), self.end_time(end)) {
             (None, None, None) => Window::Default15,
@@ -123,28 +113,27 @@ impl Violations {
 
     /// The bad ones are named in one violation: they are one field.
     fn thresholds(&mut self, seconds: &[i32]) -> Box<[u32]> {
-        if seconds.len() > MOST_THRESHOLDS {
+        if seconds.len() > limits::THRESHOLDS {
             self.add(
                 "split_by_wait_time",
-                format!("must have at most {MOST_THRESHOLDS} thresholds, not {}", seconds.len()),
+                format!("must have at most {} thresholds, not {}", limits::THRESHOLDS, seconds.len()),
             );
             return Box::default();
         }
-        let in_range = |&second: &u32| (1..=MOST_THRESHOLD_S).contains(&second);
-        let good: Box<[u32]> = seconds.iter().filter_map(|&s| u32::try_from(s).ok().filter(in_range)).collect();
-        if good.len() < seconds.len() {
-            let bad = seconds.iter().filter(|&&s| !u32::try_from(s).is_ok_and(|s| in_range(&s)));
-            let bad = bad.map(i32::to_string).collect::<Vec<_>>().join(", ");
-            self.add("split_by_wait_time", format!("must be from 1 to {MOST_THRESHOLD_S} seconds each, not {bad}"));
+        let (least, most) = (limits::THRESHOLD_MIN_SECONDS, limits::THRESHOLD_MAX_SECONDS);
+        let (good, bad): (Vec<i32>, Vec<i32>) = seconds.iter().partition(|second| (least..=most).contains(*second));
+        if !bad.is_empty() {
+            let bad = bad.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");
+            self.add("split_by_wait_time", format!("must be from {least} to {most} seconds each, not {bad}"));
         }
-        good
+        good.into_iter().map(i32::unsigned_abs).collect()
     }
 
     /// `None` where it is absent, or bad and so listed.
     fn interval(&mut self, field: &str, given: Option<prost_types::Duration>, least: Duration) -> Option<Duration> {
-        let interval = length(&given?).filter(|length| (least..=MOST_INTERVAL).contains(length));
+        let interval = length(&given?).filter(|length| (least..=limits::WATCH_INTERVAL_MAX).contains(length));
         if interval.is_none() {
-            let (least, most) = (least.as_millis(), MOST_INTERVAL.as_secs());
+            let (least, most) = (least.as_millis(), limits::WATCH_INTERVAL_MAX.as_secs());
             self.add(field, format!("must be from {least} ms to {most} s"));
         }
         interval
