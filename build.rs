@@ -17,6 +17,9 @@ const FILES: [&str; 4] = [
 /// Methods whose server side answers with messages encoded ahead, so that one encoding serves many callers.
 const ANSWERED_ENCODED: [&str; 1] = ["WatchRealtime"];
 
+/// Methods whose server side reads its messages itself, off the wire.
+const READ_OFF_THE_WIRE: [&str; 2] = ["IngestEvents", "StreamEvents"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=proto");
@@ -46,17 +49,17 @@ impl ServiceGenerator for Stubs {
     }
 }
 
-fn stub(service: &Service, types: fn(&Method) -> (String, &'static str)) -> manual::Service {
+fn stub(service: &Service, types: fn(&Method) -> Types) -> manual::Service {
     let builder = manual::Service::builder().name(&service.name).package(&service.package);
     let builder = service.comments.leading.iter().fold(builder, |builder, line| builder.comment(line));
     service.methods.iter().fold(builder, |builder, method| builder.method(stub_method(method, types(method)))).build()
 }
 
-fn stub_method(method: &Method, (output, codec): (String, &str)) -> manual::Method {
+fn stub_method(method: &Method, Types { input, output, codec }: Types) -> manual::Method {
     let mut builder = manual::Method::builder()
         .name(&method.name)
         .route_name(&method.proto_name)
-        .input_type(format!("super::{}", method.input_type))
+        .input_type(input)
         .output_type(output)
         .codec_path(codec);
     if method.client_streaming {
@@ -68,16 +71,26 @@ fn stub_method(method: &Method, (output, codec): (String, &str)) -> manual::Meth
     method.comments.leading.iter().fold(builder, |builder, line| builder.comment(line)).build()
 }
 
-/// Output type and codec of a method in the client.
-fn client_method(method: &Method) -> (String, &'static str) {
-    (format!("super::{}", method.output_type), "tonic_prost::ProstCodec")
+/// What a method takes and gives, and how it lies on the wire.
+struct Types {
+    input: String,
+    output: String,
+    codec: &'static str,
 }
 
-/// Output type and codec of a method in the server.
-fn server_method(method: &Method) -> (String, &'static str) {
+fn client_method(method: &Method) -> Types {
+    let (input, output) = (format!("super::{}", method.input_type), format!("super::{}", method.output_type));
+    Types { input, output, codec: "tonic_prost::ProstCodec" }
+}
+
+fn server_method(method: &Method) -> Types {
+    let types = client_method(method);
+    let encoded = || "crate::api::codec::Encoded".to_owned();
     if ANSWERED_ENCODED.contains(&method.proto_name.as_str()) {
-        ("crate::api::codec::Encoded".to_owned(), "crate::api::codec::EncodedCodec")
+        Types { output: encoded(), codec: "crate::api::codec::EncodedCodec", ..types }
+    } else if READ_OFF_THE_WIRE.contains(&method.proto_name.as_str()) {
+        Types { input: encoded(), codec: "crate::api::codec::UnreadCodec", ..types }
     } else {
-        (format!("super::{}", method.output_type), "crate::api::codec::MessageCodec")
+        Types { codec: "crate::api::codec::MessageCodec", ..types }
     }
 }

@@ -3,14 +3,15 @@
 
 use std::marker::PhantomData;
 
-use bytes::{BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use super::status::{ApiError, status};
 
-/// A message that was encoded ahead, so that one encoding serves many callers.
+/// A message in its encoded form: an answer that was encoded ahead, so that one encoding serves many callers, or a
+/// question that is read off the wire later, without a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded(Bytes);
 
@@ -32,6 +33,13 @@ pub struct MessageCodec<Answer, Question>(PhantomData<(Answer, Question)>);
 #[derive(Debug)]
 pub struct EncodedCodec<Question>(PhantomData<Question>);
 
+/// Writes `Answer`s, leaves questions encoded.
+#[derive(Debug)]
+pub struct UnreadCodec<Answer>(PhantomData<Answer>);
+
+#[derive(Debug)]
+pub struct UnreadDecoder;
+
 #[derive(Debug)]
 pub struct QuestionDecoder<Question>(PhantomData<Question>);
 
@@ -50,6 +58,36 @@ impl<Answer, Question> Default for MessageCodec<Answer, Question> {
 impl<Question> Default for EncodedCodec<Question> {
     fn default() -> Self {
         EncodedCodec(PhantomData)
+    }
+}
+
+impl<Answer> Default for UnreadCodec<Answer> {
+    fn default() -> Self {
+        UnreadCodec(PhantomData)
+    }
+}
+
+impl<Answer: Message + 'static> Codec for UnreadCodec<Answer> {
+    type Encode = Answer;
+    type Decode = Encoded;
+    type Encoder = AnswerEncoder<Answer>;
+    type Decoder = UnreadDecoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        AnswerEncoder(PhantomData)
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        UnreadDecoder
+    }
+}
+
+impl Decoder for UnreadDecoder {
+    type Item = Encoded;
+    type Error = Status;
+
+    fn decode(&mut self, body: &mut DecodeBuf<'_>) -> Result<Option<Encoded>, Status> {
+        Ok(Some(Encoded(body.copy_to_bytes(body.remaining()))))
     }
 }
 
