@@ -56,6 +56,9 @@ pub const QUEUED_EVENTS: usize = 200_000;
 /// Events that one group commit holds: bounds the time between two syncs and the memory of one group.
 pub const GROUP_EVENTS: usize = 50_000;
 
+/// Questions waiting for one partition's thread, which answers some 100,000 a second.
+pub const QUEUED_QUESTIONS: usize = 10_000;
+
 /// Partitions, each with its thread.
 pub const PARTITIONS: usize = 256;
 
@@ -134,6 +137,9 @@ pub const WATCH_MESSAGE_AGE: Duration = Duration::from_millis(100);
 /// Views by task channel that a workspace keeps ready; the least recently asked for goes first.
 pub const CACHED_CHANNEL_VIEWS: usize = 256;
 
+/// Published real-time answers kept ready for readers, over all workspaces.
+pub const CACHED_VIEWS: usize = 20_000;
+
 // ---- Time -----------------------------------------------------------------------------------------------------------
 
 /// How far an event may be ahead of the server's clock: clocks of producers differ by seconds, five minutes is wrong.
@@ -180,7 +186,7 @@ pub const CLIENT_CONNECTIONS_MAX: usize = 256;
 pub const CLIENT_BACKOFF_MIN: Duration = Duration::from_millis(100);
 
 /// Longest pause between two repetitions, unless the server asks for a longer one.
-pub const CLIENT_BACKOFF_MAX: Duration = Duration::from_secs(5);
+pub const CLIENT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 // ---- Relations ------------------------------------------------------------------------------------------------------
 
@@ -209,7 +215,3 @@ const _: () = assert!(CACHED_CHANNEL_VIEWS <= CHANNELS_PER_WORKSPACE);
 const _: () = assert!(CLIENT_BACKOFF_MIN.as_millis() <= CLIENT_BACKOFF_MAX.as_millis());
 const _: () = assert!(CHECKPOINT_INTERVAL_MIN.as_millis() <= CHECKPOINT_INTERVAL_DEFAULT.as_millis());
 const _: () = assert!(SHUTDOWN_TIMEOUT_MIN.as_millis() <= SHUTDOWN_TIMEOUT_DEFAULT.as_millis());
-/// Questions waiting for one partition's thread, which answers some 100,000 a second.
-pub const QUEUED_QUESTIONS: usize = 10_000;
-/// Published real-time answers kept ready for readers, over all workspaces.
-pub const CACHED_VIEWS: usize = 20_000;

@@ -200,7 +200,7 @@ fn refusal_of(refusal: Refusal) -> Refused {
             (RejectionReason::AccountMismatch, "account_sid", message)
         }
         Refusal::LimitExceeded { limit, most } => {
-            (RejectionReason::LimitExceeded, "", format!("{limit}: there are {most} already, the most that are kept"))
+            (RejectionReason::LimitExceeded, "", format!("over the limit {limit} = {most}"))
         }
     };
     Refused { reason, field, message }

@@ -147,7 +147,7 @@ impl<S: Source> Feed<S> {
         // The tick is read before the state: a state that is newer than its tick is only looked at once more.
         let tick = *self.ticks.borrow();
         if let Some(kept) = kept.as_mut() {
-            let latest = kept.tick == tick || same_figures(&kept.figures, &self.source.latest().answer);
+            let latest = kept.tick == tick || kept.figures.same_figures(&self.source.latest().answer);
             if latest {
                 kept.tick = tick;
                 if matches!(want, Want::OtherThan(version) if version == kept.frame.version) {
@@ -170,8 +170,8 @@ impl<S: Source> Feed<S> {
         let stamped = self.source.latest();
         let realtime = encode::realtime(Stamp::of(&self.links, self.key.0, &stamped), &stamped.answer);
         let message = Encoded::new(&v1::WatchRealtimeResponse { realtime: Some(realtime) });
-        let version = before
-            .map_or(0, |before| before.frame.version + u64::from(!same_figures(&before.figures, &stamped.answer)));
+        let version =
+            before.map_or(0, |before| before.frame.version + u64::from(!before.figures.same_figures(&stamped.answer)));
         Kept { frame: Frame { message, version, encoded_at: now }, figures: stamped.answer, tick }
     }
 }
@@ -200,26 +200,4 @@ impl Want {
 /// What is under these locks is whole at every moment, so that a panic elsewhere does not spoil it.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether two states differ in no figure.
-fn same_figures(one: &Arc<Realtime>, other: &Arc<Realtime>) -> bool {
-    let Realtime {
-        account,
-        activities,
-        total_workers,
-        longest_waiting,
-        by_priority,
-        by_status,
-        total_tasks,
-        valid_until: _, // no figure
-    } = &**one;
-    Arc::ptr_eq(one, other)
-        || (*account == other.account
-            && *total_tasks == other.total_tasks
-            && *by_status == other.by_status
-            && *longest_waiting == other.longest_waiting
-            && *by_priority == other.by_priority
-            && *total_workers == other.total_workers
-            && *activities == other.activities)
 }

@@ -134,6 +134,11 @@ where
         Answers { reading: Some(Box::pin(reader.read())), in_flight: VecDeque::new(), most_in_flight, failure: None }
     }
 
+    /// How many requests are read and not yet answered.
+    pub fn in_flight_now(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// Reads on for as long as there is something to read and room for it.
     fn poll_requests(&mut self, cx: &mut Context<'_>) {
         while self.in_flight.len() < self.most_in_flight {

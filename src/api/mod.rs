@@ -17,6 +17,9 @@ pub mod statistics;
 pub mod status;
 pub mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;

@@ -72,9 +72,8 @@ where
 fn refine(answer: http::Response<Body>, most_bytes: usize) -> http::Response<Body> {
     match Status::from_header_map(answer.headers()) {
         Some(status) if status.code() != Code::Ok && status.details().is_empty() => {
-            let code = status.code();
             let refined = of_reading(status, most_bytes);
-            if refined.code() == code { answer } else { refined.into_http() }
+            if refined.details().is_empty() { answer } else { refined.into_http() }
         }
         Some(_) | None => answer,
     }
@@ -87,6 +86,10 @@ mod tests {
     use crate::event::WorkspaceSid;
     use crate::pipeline::AskError;
 
+    fn has_details(answer: &http::Response<Body>) -> bool {
+        answer.headers().contains_key("grpc-status-details-bin")
+    }
+
     fn code(answer: &http::Response<Body>) -> &str {
         answer.headers()["grpc-status"].to_str().unwrap()
     }
@@ -95,7 +98,21 @@ mod tests {
     fn an_error_of_the_library_is_put_in_our_terms() {
         assert_eq!(code(&refine(Status::out_of_range("too large").into_http(), 9)), "8");
         assert_eq!(code(&refine(Status::internal("cut off").into_http(), 9)), "3");
-        assert_eq!(code(&refine(Status::unimplemented("gzip").into_http(), 9)), "12");
+        let unzipped = refine(Status::resource_exhausted("decompressing").into_http(), 9);
+        assert_eq!((code(&unzipped), has_details(&unzipped)), ("8", true));
+    }
+
+    #[test]
+    fn an_error_of_the_transport_stays_as_the_library_has_it() {
+        let answer = refine(Status::unimplemented("gzip").into_http(), 9);
+        assert_eq!((code(&answer), has_details(&answer)), ("12", false));
+    }
+
+    #[test]
+    fn an_error_whose_code_is_right_already_gains_details() {
+        let answer = refine(Status::resource_exhausted("size limit exceeded while decompressing").into_http(), 9);
+        assert_eq!(code(&answer), "8");
+        assert!(answer.headers().contains_key("grpc-status-details-bin"));
     }
 
     #[test]

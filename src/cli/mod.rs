@@ -1,7 +1,84 @@
-//! The client commands.
+//! The client commands: what people and scripts ask a server for. Each is one file with one `run`; what they share is
+//! the way to a server ([`client`]), sending until it is settled ([`delivery`]), and how trouble is told ([`failure`]).
+
 pub mod args;
-pub const EXIT_LOCAL: u8 = 5;
-pub fn run(command: args::ClientCommand) -> std::process::ExitCode {
-    let _ = command;
-    std::process::ExitCode::SUCCESS
+pub mod client;
+pub mod delivery;
+pub mod failure;
+mod get;
+mod healthcheck;
+mod ingest;
+mod json;
+mod lines;
+pub mod progress;
+mod render;
+pub mod text;
+mod watch;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use args::ClientCommand;
+pub use failure::EXIT_LOCAL;
+use failure::Failure;
+
+use crate::simulate;
+
+/// Runs one command to its end.
+pub fn run(command: ClientCommand) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return finish(Err(Failure::local("starting threads", error))),
+    };
+    let outcome = runtime.block_on(async {
+        match command {
+            ClientCommand::Simulate(args) => simulate::run(args).await,
+            ClientCommand::Ingest(args) => ingest::run(args).await,
+            ClientCommand::Healthcheck(args) => {
+                healthcheck::run(args).await.and_then(|(line, code)| print(line).map(|()| code))
+            }
+            ClientCommand::Get(args) => get::statistics(args).await.and_then(print).map(|()| 0),
+            ClientCommand::Cumulative(args) => get::cumulative(args).await.and_then(print).map(|()| 0),
+            ClientCommand::Watch(args) => watch::run(args).await,
+        }
+    });
+    // A thread may be blocked on standard input for ever.
+    runtime.shutdown_background();
+    finish(outcome)
 }
+
+fn finish(outcome: Result<u8, Failure>) -> ExitCode {
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Prints to standard output, whole and at once.
+pub(crate) fn print(text: String) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::local("standard output", error))
+}
+
+/// Waits until the user asks for an end; a second request ends the process at once, whatever is still to be done.
+pub async fn interrupt() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without a handler the signal ends the process by itself.
+        return std::future::pending().await;
+    }
+    tokio::spawn(async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(i32::from(EXIT_INTERRUPTED));
+        }
+    });
+}
+
+/// The exit code of a program that a signal ended, as shells have it.
+pub const EXIT_INTERRUPTED: u8 = 130;
+
+#[cfg(test)]
+mod tests;

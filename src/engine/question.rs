@@ -45,6 +45,29 @@ pub struct Realtime {
     pub valid_until: Option<Millis>,
 }
 
+impl Realtime {
+    /// Whether both show the same figures; when they cease to be true is none.
+    pub fn same_figures(&self, other: &Realtime) -> bool {
+        let Realtime {
+            account,
+            activities,
+            total_workers,
+            longest_waiting,
+            by_priority,
+            by_status,
+            total_tasks,
+            valid_until: _,
+        } = self;
+        *account == other.account
+            && *total_workers == other.total_workers
+            && *longest_waiting == other.longest_waiting
+            && *by_priority == other.by_priority
+            && *by_status == other.by_status
+            && *total_tasks == other.total_tasks
+            && (Arc::ptr_eq(activities, &other.activities) || *activities == other.activities)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActivityRow {
     pub sid: ActivitySid,

@@ -88,7 +88,7 @@ impl Workspace {
                 })
                 .flatten();
             let place = Place::of_task(event, task.version);
-            self.tasks.apply(task.sid, Fact { place, deletes: event.kind.deletes_task(), shape }, self.line);
+            self.tasks.apply(task.sid, Fact { place, deletes: event.kind.deletes_task(), shape }, now, self.line);
         }
         self.workers.apply(event);
     }

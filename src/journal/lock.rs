@@ -20,7 +20,7 @@ const SHOWN_BYTES: u64 = 512;
 /// Held as long as the value lives.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -50,7 +50,15 @@ impl Lock {
         // One write of one short line, so that whoever reads meanwhile sees all of it or nothing.
         file.set_len(0).and_then(|()| file.rewind()).map_err(failed("write"))?;
         file.write_all(words.as_bytes()).map_err(failed("write"))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+/// Lets go by word, not by closing alone: a process that another thread is just starting holds a copy of the file
+/// until it runs its own program, and would keep the lock meanwhile.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _closing_does_it_too = self.file.unlock();
     }
 }
 

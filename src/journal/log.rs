@@ -250,7 +250,8 @@ impl Journal {
         }
     }
 
-    /// One transaction that writes about so many bytes: `work` changes the file and, alike, the tail and the census; all of it holds, or nothing.
+    /// One transaction that writes about so many bytes: `work` changes the file and, alike, the tail and the
+    /// census; all of it holds, or nothing.
     pub(super) fn transact<T>(
         &mut self,
         doing: &'static str,

@@ -44,23 +44,28 @@ const TABLES: [(&str, &str); 6] = [
     ("bodies", "CREATE TABLE bodies (first INTEGER PRIMARY KEY, body BLOB NOT NULL)"),
     (
         "carry",
-        "CREATE TABLE carry (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, sum INTEGER NOT NULL, body BLOB NOT NULL)",
+        "CREATE TABLE carry (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, sum INTEGER NOT NULL, \
+         body BLOB NOT NULL)",
     ),
     (
         "gaps",
-        "CREATE TABLE gaps (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, gone INTEGER NOT NULL, sum INTEGER NOT NULL)",
+        "CREATE TABLE gaps (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, gone INTEGER NOT NULL, \
+         sum INTEGER NOT NULL)",
     ),
     (
         "headers",
-        "CREATE TABLE headers (first INTEGER PRIMARY KEY, events INTEGER NOT NULL, newest_ms INTEGER NOT NULL, codec INTEGER NOT NULL, bytes INTEGER NOT NULL, body_sum INTEGER NOT NULL, sum INTEGER NOT NULL)",
+        "CREATE TABLE headers (first INTEGER PRIMARY KEY, events INTEGER NOT NULL, newest_ms INTEGER NOT NULL, \
+         codec INTEGER NOT NULL, bytes INTEGER NOT NULL, body_sum INTEGER NOT NULL, sum INTEGER NOT NULL)",
     ),
     (
         "meta",
-        "CREATE TABLE meta (id INTEGER PRIMARY KEY, format INTEGER NOT NULL, created_ms INTEGER NOT NULL, sum INTEGER NOT NULL)",
+        "CREATE TABLE meta (id INTEGER PRIMARY KEY, format INTEGER NOT NULL, created_ms INTEGER NOT NULL, \
+         sum INTEGER NOT NULL)",
     ),
     (
         "tail",
-        "CREATE TABLE tail (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, carries INTEGER NOT NULL, carry_digest INTEGER NOT NULL, sum INTEGER NOT NULL)",
+        "CREATE TABLE tail (id INTEGER PRIMARY KEY, last INTEGER NOT NULL, carries INTEGER NOT NULL, \
+         carry_digest INTEGER NOT NULL, sum INTEGER NOT NULL)",
     ),
 ];
 

@@ -3,4 +3,5 @@
 mod basics;
 mod checkpoints;
 mod damage;
+mod kill;
 mod model;

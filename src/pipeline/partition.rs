@@ -181,9 +181,9 @@ impl Partition {
         next
     }
 
-    /// Drops topics that nobody has asked for lately, and lets every workspace forget what is too old.
+    /// Drops topics that nobody wants, and lets every workspace forget what is too old.
     pub fn tidy(&mut self, now: Millis) {
-        self.shelf.drop_unwanted(now);
+        self.shelf.drop_unwanted(now, self.settings.views_per_workspace);
         for workspace in self.workspaces.values_mut() {
             workspace.see(now);
         }
@@ -253,8 +253,13 @@ impl Partition {
         now: Millis,
     ) -> Result<Stamped<Cumulative>, AskError> {
         let retention_ms = self.settings.retention_ms;
+        // A question that is no question is told so before its workspace is looked for; one that reaches too far, after.
+        let range = question.window.resolve(now, retention_ms);
+        if let Err(empty @ WindowError::Empty { .. }) = range {
+            return Err(empty.into());
+        }
         let state = self.visible(caller, workspace)?;
-        let range = question.window.resolve(now, retention_ms)?;
+        let range = range?;
         let cumulative = state.cumulative(&question.channel, range, &question.thresholds);
         Ok(self.stamp(now, cumulative))
     }
@@ -271,6 +276,8 @@ impl Partition {
         Ok(self.stamp(now, (realtime, cumulative)))
     }
 
+    /// For a watcher. It stays on the shelf for as long as it is held and does not count as read: whoever watches one
+    /// made-up channel after the other leaves nothing behind.
     fn topic(
         &mut self,
         caller: &Caller,
@@ -282,7 +289,6 @@ impl Partition {
         let revision = self.passed();
         if let Some(topic) = self.shelf.find(workspace, &filter) {
             topic.publish(realtime, revision, now);
-            topic.touch();
             return Ok(topic);
         }
         let topic = Topic::new(workspace, filter, realtime, revision, self.passed.clone(), self.clock.clone());
@@ -307,7 +313,8 @@ impl Partition {
             && self.shelf.len() < self.settings.views;
         if known && room {
             let (passed, clock) = (self.passed.clone(), self.clock.clone());
-            self.shelf.put(Topic::new(workspace, filter, Realtime::clone(realtime), self.passed(), passed, clock));
+            let topic = Topic::new(workspace, filter, Realtime::clone(realtime), self.passed(), passed, clock);
+            self.shelf.put(topic).touch();
         }
     }
 

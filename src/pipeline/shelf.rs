@@ -6,7 +6,7 @@ use super::topic::Topic;
 use crate::engine::{ChannelFilter, Table};
 use crate::event::{MINUTE_MS, Millis, WorkspaceSid};
 
-/// Topics that nobody watches or has asked for in this time are dropped.
+/// Topics that nobody watches or has read in this time are dropped.
 const WANTED_FOR_MS: i64 = MINUTE_MS;
 
 /// The topics of one partition. The owner alone writes; readers hold the lock for one look-up.
@@ -38,11 +38,18 @@ impl Shelf {
         topic
     }
 
-    pub fn drop_unwanted(&self, now: Millis) {
+    /// Keeps what somebody holds, and of the rest, for each workspace, at most so many that were read lately.
+    pub fn drop_unwanted(&self, now: Millis, most_unheld: usize) {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         topics.retain(|_, of_workspace| {
-            // A topic in somebody's hands may be about to be watched, so it stays.
-            of_workspace.retain(|topic| Arc::strong_count(topic) > 1 || now.since(topic.asked_at()) < WANTED_FOR_MS);
+            let mut unheld = 0;
+            of_workspace.retain(|topic| {
+                // A topic in somebody's hands may be about to be watched, so it stays.
+                let is_held = Arc::strong_count(topic) > 1;
+                let is_wanted = unheld < most_unheld && now.since(topic.asked_at()) < WANTED_FOR_MS;
+                unheld += usize::from(!is_held && is_wanted);
+                is_held || is_wanted
+            });
             !of_workspace.is_empty()
         });
     }

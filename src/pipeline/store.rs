@@ -1,5 +1,6 @@
 //! Where groups are made durable: the journal on disk, or nowhere at all for tests and demos.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -32,12 +33,30 @@ pub trait Store: Send {
 
 /// Rows that hold nothing newer may go, once what must outlive them is written.
 pub struct Chore {
-    /// Key and body; the carry-over covers all rows up to `upto`.
-    pub carries: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Key and body, to be written in this order; the carry-over covers all rows up to `upto`.
+    pub carries: VecDeque<(Vec<u8>, Vec<u8>)>,
     /// Carry-overs that are no longer needed.
     pub expired: Vec<Vec<u8>>,
     pub older_than_ms: i64,
     pub upto: u64,
+}
+
+impl Chore {
+    /// Takes on a newer one before this one is finished. The newer one tells again what has changed since, and only
+    /// that, so what is left of this one must be written all the same; each in its place, since the order matters.
+    fn join(&mut self, newer: Chore) {
+        let Chore { carries, expired, older_than_ms, upto } = newer;
+        let places: HashMap<Vec<u8>, usize> = self.carries.iter().map(|(key, _)| key.clone()).zip(0..).collect();
+        for (key, body) in carries {
+            match places.get(&key) {
+                Some(at) => self.carries[*at].1 = body,
+                None => self.carries.push_back((key, body)),
+            }
+        }
+        self.expired.extend(expired);
+        self.older_than_ms = older_than_ms;
+        self.upto = upto;
+    }
 }
 
 /// The journal on disk.
@@ -74,12 +93,18 @@ impl Store for JournalStore {
     }
 
     fn take_chore(&mut self, chore: Chore) {
-        // A newer one covers what an unfinished older one was to do.
-        self.chore = Some(chore);
-        self.dropped = 0;
+        match &mut self.chore {
+            Some(unfinished) => unfinished.join(chore),
+            None => {
+                self.chore = Some(chore);
+                self.dropped = 0;
+            }
+        }
     }
 
     fn do_slice(&mut self) -> Result<bool, AppendError> {
+        // Replies are out, so this is when the write-ahead log may be moved into the file.
+        self.journal.tidy()?;
         if let Some(chore) = &mut self.chore {
             let done = prune_slice(&mut self.journal, chore, &mut self.dropped)?;
             if done {
@@ -120,15 +145,15 @@ impl Store for JournalStore {
 fn prune_slice(journal: &mut Journal, chore: &mut Chore, dropped: &mut usize) -> Result<bool, AppendError> {
     if !chore.carries.is_empty() {
         let mut bytes = 0;
-        let slice = chore.carries.iter().rev().take_while(|(_, body)| {
+        let slice = chore.carries.iter().take_while(|(_, body)| {
             let first = bytes == 0;
             bytes += body.len();
             first || bytes <= CARRY_SLICE
         });
         let slice: Vec<Carry<'_>> = slice.map(|(key, body)| Carry { key, body }).collect();
         journal.put_carries(&slice)?;
-        let left = chore.carries.len() - slice.len();
-        chore.carries.truncate(left);
+        let written = slice.len();
+        chore.carries.drain(..written);
         return Ok(false);
     }
     if let Some(key) = chore.expired.pop() {
@@ -160,5 +185,68 @@ impl Store for Ephemeral {
 
     fn do_slice(&mut self) -> Result<bool, AppendError> {
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::pipeline::SystemClock;
+
+    fn store(dir: &std::path::Path) -> JournalStore {
+        let (journal, _) = Journal::open(dir, "a test").unwrap();
+        JournalStore::new(journal, Arc::new(SystemClock), HOUR_MS, Arc::default())
+    }
+
+    fn chore(carries: &[(&str, usize)]) -> Chore {
+        let carries = carries.iter().map(|(key, bytes)| (key.as_bytes().to_vec(), vec![0; *bytes])).collect();
+        Chore { carries, expired: Vec::new(), older_than_ms: 0, upto: 0 }
+    }
+
+    /// The lengths of the carry-overs on disk.
+    fn carried(store: &mut JournalStore) -> BTreeMap<String, usize> {
+        let mut carried = BTreeMap::new();
+        let each = &mut |carry: Carry<'_>| {
+            carried.insert(String::from_utf8(carry.key.to_vec()).unwrap(), carry.body.len());
+            ControlFlow::Continue(())
+        };
+        store.journal.carries(each).unwrap();
+        carried
+    }
+
+    fn finish(store: &mut JournalStore) {
+        while store.chore.is_some() {
+            store.do_slice().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_newer_chore_takes_on_what_is_left_of_an_older_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(dir.path());
+        store.take_chore(chore(&[("a", 1), ("b", CARRY_SLICE), ("c", 2)]));
+        store.do_slice().unwrap();
+        store.take_chore(chore(&[("c", 3), ("d", 4)]));
+        finish(&mut store);
+        let expected = [("a", 1), ("b", CARRY_SLICE), ("c", 3), ("d", 4)];
+        assert_eq!(carried(&mut store), BTreeMap::from(expected.map(|(key, bytes)| (key.to_string(), bytes))));
+    }
+
+    #[test]
+    fn carry_overs_are_written_in_the_order_given_also_where_chores_are_joined() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(dir.path());
+        let full = CARRY_SLICE;
+        // Each of a slice of its own. "2" must not come before "1", and "3" not before "2".
+        store.take_chore(chore(&[("1", full), ("2", full)]));
+        store.take_chore(chore(&[("1", full), ("3", full)]));
+        for written in 1..=3 {
+            store.do_slice().unwrap();
+            let keys: Vec<String> = carried(&mut store).into_keys().collect();
+            assert_eq!(keys, ["1", "2", "3"][..written]);
+        }
     }
 }

@@ -22,7 +22,7 @@ pub struct Topic {
     /// The end of the last group that the owner has applied and published.
     passed: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
-    /// When it was last asked for, in the clock's milliseconds; topics that nobody wants are dropped.
+    /// When it was last read, in the clock's milliseconds; topics that nobody wants are dropped.
     asked_at: AtomicI64,
 }
 
@@ -50,7 +50,7 @@ impl Topic {
             view: Mutex::new(View { revision, made_at, realtime: Arc::new(realtime) }),
             changes: watch::Sender::new(0),
             passed,
-            asked_at: AtomicI64::new(made_at.0),
+            asked_at: AtomicI64::new(Millis::MIN.0),
             clock,
         }
     }
@@ -99,7 +99,7 @@ impl Topic {
 
     pub(super) fn publish(&self, realtime: Realtime, revision: u64, made_at: Millis) {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = !same_figures(&view.realtime, &realtime);
+        let changed = !view.realtime.same_figures(&realtime);
         view.made_at = made_at;
         view.revision = revision;
         if changed || view.realtime.valid_until != realtime.valid_until {
@@ -114,25 +114,4 @@ impl Topic {
     fn view(&self) -> View {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// Whether two answers show the same figures; when they cease to be true is none.
-fn same_figures(one: &Realtime, other: &Realtime) -> bool {
-    let Realtime {
-        account,
-        activities,
-        total_workers,
-        longest_waiting,
-        by_priority,
-        by_status,
-        total_tasks,
-        valid_until: _,
-    } = one;
-    *account == other.account
-        && *total_workers == other.total_workers
-        && *longest_waiting == other.longest_waiting
-        && *by_priority == other.by_priority
-        && *by_status == other.by_status
-        && *total_tasks == other.total_tasks
-        && (Arc::ptr_eq(activities, &other.activities) || *activities == other.activities)
 }

@@ -44,7 +44,7 @@ impl Health {
     pub async fn starting(ingest: &'static str, reads: &'static [&'static str]) -> Self {
         let phase = Arc::new(Mutex::new(Phase::Starting));
         let health = Self { reporter: HealthReporter::new(), ingest, reads, phase };
-        health.report(Phase::Starting).await;
+        health.report(None, Phase::Starting).await;
         health
     }
 
@@ -78,21 +78,31 @@ impl Health {
         if *phase == Phase::Draining || *phase == next {
             return;
         }
-        *phase = next;
-        self.report(next).await;
+        let before = std::mem::replace(&mut *phase, next);
+        self.report(Some(before), next).await;
     }
 
-    async fn report(&self, phase: Phase) {
+    /// Sets what the phase changes and nothing else: each set status goes to whoever watches that name.
+    async fn report(&self, before: Option<Phase>, now: Phase) {
+        let said = before.map(|phase| self.statuses(phase));
+        for (place, (name, is_serving)) in self.statuses(now).into_iter().enumerate() {
+            if said.as_ref().is_some_and(|said| said[place].1 == is_serving) {
+                continue;
+            }
+            let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+            self.reporter.set_service_status(name, status).await;
+        }
+    }
+
+    /// Each name, and whether it is SERVING.
+    fn statuses(&self, phase: Phase) -> Vec<(&'static str, bool)> {
         let (overall, ingest, reads, readiness) = match phase {
             Phase::Starting | Phase::Draining => (false, false, false, false),
             Phase::Serving => (true, true, true, true),
             Phase::JournalUnwritable => (false, false, true, true),
         };
         let own = [(OVERALL, overall), (self.ingest, ingest), (READINESS, readiness), (LIVENESS, true)];
-        for (name, is_serving) in own.into_iter().chain(self.reads.iter().map(|name| (*name, reads))) {
-            let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-            self.reporter.set_service_status(name, status).await;
-        }
+        own.into_iter().chain(self.reads.iter().map(|name| (*name, reads))).collect()
     }
 }
 

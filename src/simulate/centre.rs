@@ -82,13 +82,15 @@ impl Centre {
     pub fn new(seed: u64, settings: Settings) -> Centre {
         let rate = settings.tasks_per_second.max(1e-6);
         let workers = (settings.workers * settings.workspaces) as f64;
+        // Without workers there is nobody to keep busy: everything goes at the pace of real life.
+        let pace = if workers == 0.0 { 1.0 } else { (workers * USEFUL_SHARE / rate / CYCLE_SECONDS).min(1.0) };
         let mut draw = Draw::new(seed, settings.start_ms, 0);
         let mut stage = Stage {
             account_sid: draw.sid("AC"),
             draw,
             now_us: settings.start_ms.saturating_mul(1000),
             workspace: 0,
-            pace: (workers * USEFUL_SHARE / rate / CYCLE_SECONDS).min(1.0),
+            pace,
             ready: VecDeque::new(),
             to_come: BinaryHeap::new(),
             turns: 0,

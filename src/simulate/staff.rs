@@ -70,8 +70,9 @@ impl Workspace {
         }
         self.emit_worker(stage, EventType::WorkerCreated, place);
         let delay_us = if stage.draw.per_mille(ON_SHIFT_PER_MILLE) {
-            // The first shifts are under way when the centre opens: all are in within half a minute.
-            stage.draw.below(30_000_000) as i64
+            // The first shifts are under way when the centre opens: all are in within half a minute of its pace.
+            let within_us = stage.paced_us(30);
+            stage.draw.below(within_us as u64) as i64
         } else {
             off_us(stage)
         };

@@ -66,7 +66,8 @@ pub enum Unread {
     TooMany { sent: usize },
 }
 
-/// Reads the events of one encoded request, if they are not more than `most`.
+/// Reads the events of one encoded request. They are counted before room is made for them: two bytes on the wire can
+/// stand for an event, which takes some hundreds in memory.
 pub fn batch(request: &Bytes, most: usize) -> Result<Batch, Unread> {
     let mut sent = 0;
     for encoded in wire::events(request) {

@@ -8,7 +8,7 @@ use tonic_types::FieldViolation;
 use super::Violations;
 use crate::api::proto::v1;
 use crate::engine::{ChannelFilter, Window};
-use crate::event::WorkspaceSid;
+use crate::event::{Millis, WorkspaceSid};
 
 /// 30 days, in minutes.
 const MOST_MINUTES: i32 = 43_200;
@@ -102,7 +102,7 @@ impl Violations {
         } else if minutes.is_some_and(|minutes| !(1..=MOST_MINUTES).contains(&minutes)) {
             self.add("minutes", format!("must be from 1 to {MOST_MINUTES}"));
         }
-        let window = match (minutes, self.time("start_time", start), self.time("end_time", end)) {
+        let window = match (minutes, self.time("start_time", start), self.end_time(end)) {
             (None, None, None) => Window::Default15,
             (Some(minutes), None, None) => Window::Minutes(minutes.unsigned_abs()),
             (_, Some(start), None) => Window::From(start),
@@ -113,6 +113,12 @@ impl Violations {
             self.add("end_time", "must be after start_time, once rounded to whole seconds");
         }
         window
+    }
+
+    /// An end rounds up to a whole second, so what is beyond its millisecond must not be lost in the cut.
+    fn end_time(&mut self, end: Option<Timestamp>) -> Option<Millis> {
+        let beyond = end.is_some_and(|end| end.nanos % 1_000_000 != 0);
+        self.time("end_time", end).map(|end| end.plus(i64::from(beyond)).min(Millis::MAX))
     }
 
     /// The bad ones are named in one violation: they are one field.

@@ -131,6 +131,12 @@ impl Clockwork {
         fades.into_iter().chain(drops).min()
     }
 
+    /// The ends before `before` of the ended lives that are held.
+    pub fn ended_before(&self, before: Millis) -> impl Iterator<Item = (TaskSid, Millis)> {
+        let first = (before, TaskSid::from_bytes([0; 16]));
+        self.ended.range(..first).map(|(end, task)| (*task, *end))
+    }
+
     /// Takes out the ended lives of which only the end is needed from now on.
     pub fn take_settled(&mut self, line: Millis) -> Vec<(TaskSid, Millis)> {
         let mut settled = Vec::new();

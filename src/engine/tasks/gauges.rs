@@ -123,6 +123,13 @@ impl Gauges {
         earliest.map(|(since, task)| LongestWaiting { task, since })
     }
 
+    /// Keeps the heaps in proportion to the waiting tasks, also where nobody asks for the longest wait.
+    pub fn shrink(&mut self, part: impl Fn(TaskSid) -> Part) {
+        for (channel, gauge) in &mut self.by_channel {
+            gauge.shrink(*channel, &part);
+        }
+    }
+
     /// Forgets a channel that no life uses.
     pub fn remove(&mut self, channel: ChannelId) {
         self.by_channel.remove(&channel);
@@ -131,24 +138,31 @@ impl Gauges {
 
 impl Gauge {
     fn first_waiting(&mut self, channel: ChannelId, part: &impl Fn(TaskSid) -> Part) -> Option<(Millis, TaskSid)> {
-        let holds = |created: Millis, task: TaskSid| {
-            part(task).waiting().is_some_and(|shape| shape.channel == channel && shape.created == created)
-        };
-        let heap = &mut self.waiting.heap;
-        let waiting = (self.status.pending + self.status.reserved) as usize;
-        if heap.len() > 2 * waiting + SMALL_HEAP {
-            let mut entries = std::mem::take(heap).into_vec();
-            entries.sort_unstable();
-            entries.dedup();
-            entries.retain(|Reverse((created, task))| holds(*created, *task));
-            *heap = entries.into();
-        }
+        self.shrink(channel, part);
         loop {
-            let Reverse((created, task)) = *heap.peek()?;
-            if holds(created, task) {
+            let Reverse((created, task)) = *self.waiting.heap.peek()?;
+            if holds(part(task), channel, created) {
                 return Some((created, task));
             }
-            heap.pop();
+            self.waiting.heap.pop();
         }
     }
+
+    /// Drops entries that have become untrue, once they are the greater part.
+    fn shrink(&mut self, channel: ChannelId, part: &impl Fn(TaskSid) -> Part) {
+        let waiting = (self.status.pending + self.status.reserved) as usize;
+        if self.waiting.heap.len() <= 2 * waiting + SMALL_HEAP {
+            return;
+        }
+        let mut entries = std::mem::take(&mut self.waiting.heap).into_vec();
+        entries.sort_unstable();
+        entries.dedup();
+        entries.retain(|Reverse((created, task))| holds(part(*task), channel, *created));
+        self.waiting.heap = entries.into();
+    }
+}
+
+/// Whether an entry of a channel's heap is still true of its task.
+fn holds(part: Part, channel: ChannelId, created: Millis) -> bool {
+    part.waiting().is_some_and(|shape| shape.channel == channel && shape.created == created)
 }

@@ -1,8 +1,10 @@
 //! Tasks: which are active, which ended, and what the figures of each channel are at a given moment.
 //!
 //! `life.rs` says what one life of a task is, as a join of facts. `gauges.rs` counts lives by channel. `ends.rs`
-//! remembers ends after the lives are gone. `clock.rs` moves the figures as time passes. Here they come together.
+//! remembers ends after the lives are gone. `ahead.rs` keeps facts that may yet change lives. `clock.rs` moves the
+//! figures as time passes. Here they come together.
 
+mod ahead;
 mod clock;
 mod ends;
 mod gauges;
@@ -10,6 +12,7 @@ mod life;
 
 use serde::{Deserialize, Serialize};
 
+use self::ahead::Ahead;
 pub use self::clock::CLOCK_SLACK_MS;
 use self::clock::{Clockwork, Queue};
 use self::ends::Ends;
@@ -36,9 +39,7 @@ pub struct Tasks {
     ends: Ends,
     gauges: Gauges,
     clockwork: Clockwork,
-    /// Facts dated ahead of the clock. An end that arrives at the very edge of the retention can put such a fact into
-    /// a life of its own, so they are kept until the clock has passed them; no other fact ever changes lives.
-    ahead: Vec<(TaskSid, Fact)>,
+    ahead: Ahead,
 }
 
 impl Tasks {
@@ -49,15 +50,13 @@ impl Tasks {
             ends: Ends::default(),
             gauges: Gauges::default(),
             clockwork: Clockwork::default(),
-            ahead: Vec::new(),
+            ahead: Ahead::default(),
         }
     }
 
-    /// Takes one fact about one task. `line` is the latest moment that the service has seen.
-    pub fn apply(&mut self, task: TaskSid, fact: Fact, line: Millis) {
-        if fact.place.at > line {
-            self.ahead.push((task, fact));
-        }
+    /// Takes one fact about one task, admitted at `admitted_at`. `line` is the latest moment that the service has seen.
+    pub fn apply(&mut self, task: TaskSid, fact: Fact, admitted_at: Millis, line: Millis) {
+        self.ahead.take(task, fact, admitted_at);
         self.join(task, fact, line);
     }
 
@@ -96,8 +95,7 @@ impl Tasks {
     /// end belong to the next life.
     fn split_life(&mut self, task: TaskSid, end: Option<Millis>, line: Millis) {
         let Some(end) = end else { return };
-        let beyond = end.plus(self.retention_ms);
-        if self.ahead.iter().any(|(of, fact)| *of == task && fact.place.at > beyond) {
+        if self.ahead.has_beyond(task, end.plus(self.retention_ms)) {
             self.close_life(task, end);
             self.rejoin_ahead(task, line);
         }
@@ -105,8 +103,7 @@ impl Tasks {
 
     /// Joining a fact twice changes nothing, so all of the task's facts ahead may simply be joined again.
     fn rejoin_ahead(&mut self, task: TaskSid, line: Millis) {
-        let facts: Vec<Fact> = self.ahead.iter().filter(|(of, _)| *of == task).map(|(_, fact)| *fact).collect();
-        for fact in facts {
+        for fact in self.ahead.of(task) {
             self.join(task, fact, line);
         }
     }
@@ -165,7 +162,7 @@ impl Tasks {
     /// Drops what no question and no event can reach any more. `line` is the latest moment seen.
     pub fn forget(&mut self, line: Millis) {
         self.turn_to(line);
-        self.ahead.retain(|(_, fact)| fact.place.at > line);
+        self.ahead.forget();
         for (task, end) in self.clockwork.take_settled(line) {
             self.lives.remove(&task);
             self.ends.insert(task, end);
@@ -174,6 +171,8 @@ impl Tasks {
             self.lives.remove(&task);
         }
         self.clockwork.shrink(self.retention_ms, &self.lives);
+        let (lives, moment, retention_ms) = (&self.lives, self.clockwork.moment(), self.retention_ms);
+        self.gauges.shrink(|task| lives.get(&task).map_or(Part::None, |life| life.part(moment, retention_ms)));
         self.ends.forget(line, self.retention_ms);
     }
 
@@ -201,9 +200,13 @@ impl Tasks {
         self.clockwork.next_change(self.retention_ms, &self.lives)
     }
 
-    /// The ends that rows about to be dropped may hold, for the carry-over: those before `before`.
+    /// The ends that rows about to be dropped may hold, for the carry-over: those before `before`, ascending. Lives that
+    /// nobody has looked at since they ended are among them.
     pub fn ends_before(&self, before: Millis) -> Vec<(TaskSid, Millis)> {
-        self.ends.before(before)
+        let mut ends = self.ends.before(before);
+        ends.extend(self.clockwork.ended_before(before));
+        ends.sort_unstable_by_key(|(task, end)| (*end, *task));
+        ends
     }
 
     /// Takes an end from a carry-over.

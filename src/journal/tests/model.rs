@@ -42,7 +42,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::CloseAndReopen),
         1 => Just(Op::Tidy),
         3 => (time(), 0..4000_u64).prop_map(|(older_than_ms, tail_bytes)| Op::Compress { older_than_ms, tail_bytes }),
-        2 => (time(), 0..80_u64, 0..6_usize).prop_map(|(before_ms, upto, at_most)| Op::Drop { before_ms, upto, at_most }),
+        2 => (time(), 0..80_u64, 0..6_usize)
+            .prop_map(|(before_ms, upto, at_most)| Op::Drop { before_ms, upto, at_most }),
         1 => (0..20_u64).prop_map(Op::RaiseEnd),
         1 => (0..4_u8, body()).prop_map(|(key, body)| Op::Put(key, body)),
         1 => (0..4_u8).prop_map(Op::Remove),

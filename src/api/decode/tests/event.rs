@@ -352,3 +352,26 @@ fn the_enums_of_the_contract_are_those_of_the_vocabulary() {
     }
     assert!(v1::TaskAssignmentStatus::try_from(7).is_err());
 }
+
+#[test]
+fn events_are_counted_before_room_is_made_for_them() {
+    // So many events with nothing in them, two bytes each, then a field that a later version adds.
+    let read = |events: usize, most| {
+        let body = [&[0x0a, 0].repeat(events)[..], &[0x10, 0x05]].concat();
+        crate::api::decode::batch(&body.into(), most)
+    };
+    for count in [0, 1, 3, 20_000] {
+        assert_eq!(read(count, 20_000).unwrap().refused.len(), count);
+    }
+    for count in [20_001, 2 << 20] {
+        assert_eq!(read(count, 20_000).unwrap_err(), Unread::TooMany { sent: count });
+    }
+}
+
+#[test]
+fn what_is_no_message_is_an_error() {
+    for body in [&[0xff; 10][..], &[0x0a, 0x05, 0x00], &[0x0a], &[0x0a, 0x02, 0x0a, 0x05]] {
+        let read = crate::api::decode::batch(&bytes::Bytes::copy_from_slice(body), 10);
+        assert!(matches!(read, Err(Unread::NotTheMessage(_))), "{body:x?}");
+    }
+}

@@ -207,3 +207,17 @@ fn a_token_of_another_list_or_a_changed_one_is_refused() {
         assert_eq!(fields(channels('c', &changed)), ["page_token"], "changed at {cut}");
     }
 }
+
+#[test]
+fn an_end_a_nanosecond_past_its_second_rounds_up_to_the_next_one() {
+    let now = Millis(2_000_000_000_000);
+    let day = 24 * 60 * 60 * 1000;
+    let end_of = |nanos| {
+        let end = Timestamp { seconds: 1_999_999_990, nanos };
+        let request = windowed(None, Some(Timestamp { seconds: 1_999_999_900, nanos: 999_999_999 }), Some(end));
+        let range = cumulative(request).unwrap().window.resolve(now, day).unwrap();
+        assert_eq!(range.start().0, 1_999_999_900);
+        range.end().0
+    };
+    assert_eq!([end_of(0), end_of(1), end_of(999_999_999)], [1_999_999_990, 1_999_999_991, 1_999_999_991]);
+}

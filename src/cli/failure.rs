@@ -1,0 +1,188 @@
+//! Why a client command failed: what to print, and which exit code.
+
+use std::fmt::Write as _;
+use std::io;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// One failure; the variant decides the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The server's answer to a call, or the transport's.
+    #[error("{}", describe(.0))]
+    Call(Box<Status>),
+    /// The command cannot go on without something that the caller must say.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{what}: {error}")]
+    Local { what: String, error: io::Error },
+    /// The server took nothing for as long as we were told to try.
+    #[error("gave up after {} tries: {}", .tries, describe(.last))]
+    GaveUp { tries: u32, last: Box<Status> },
+}
+
+/// Done, but events were refused, or a server does not serve.
+pub const EXIT_REFUSED: u8 = 1;
+pub const EXIT_USAGE: u8 = 2;
+/// The request cannot succeed as it is.
+pub const EXIT_REQUEST: u8 = 3;
+/// The server may answer later.
+pub const EXIT_UNAVAILABLE: u8 = 4;
+/// A file, a terminal or the like on this side.
+pub const EXIT_LOCAL: u8 = 5;
+
+impl Failure {
+    pub fn local(what: impl Into<String>, error: io::Error) -> Failure {
+        Failure::Local { what: what.into(), error }
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Call(status) if may_pass(status) => EXIT_UNAVAILABLE,
+            Failure::Call(_) => EXIT_REQUEST,
+            Failure::GaveUp { .. } => EXIT_UNAVAILABLE,
+            Failure::Usage(_) => EXIT_USAGE,
+            Failure::Local { .. } => EXIT_LOCAL,
+        }
+    }
+
+    /// The reader of our output has gone: `tasktally get | head` is no failure.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Failure::Local { error, .. } if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Failure {
+        Failure::Call(Box::new(status))
+    }
+}
+
+/// Whether the same call can succeed later: every call of ours may be repeated.
+pub fn may_pass(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded => true,
+        // Without RetryInfo the message is too large, which no repetition changes.
+        Code::ResourceExhausted => retry_delay(status).is_some(),
+        // A status with a source was made by our own side of the transport: a broken connection, or our time-out.
+        Code::Cancelled | Code::Unknown | Code::Internal => {
+            std::error::Error::source(status).is_some() || timed_out(status)
+        }
+        _ => false,
+    }
+}
+
+/// How long the server asks us to wait.
+pub fn retry_delay(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info().and_then(|info| info.retry_delay)
+}
+
+/// Whether our own side gave up on the call; the transport calls that CANCELLED.
+fn timed_out(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.message() == "Timeout expired"
+}
+
+/// A status for people: code and message, then the details, one to a line.
+pub fn describe(status: &Status) -> String {
+    if timed_out(status) {
+        return "DEADLINE_EXCEEDED: no answer within --timeout".to_owned();
+    }
+    let mut text = code_name(status.code()).to_owned();
+    if !status.message().is_empty() {
+        let _ = write!(text, ": {}", status.message());
+    }
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        let why = error.to_string();
+        if !text.contains(&why) {
+            let _ = write!(text, ": {why}");
+        }
+        cause = error.source();
+    }
+    let details = status.get_error_details();
+    if let Some(info) = details.error_info() {
+        let mut values: Vec<String> = info.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        values.sort();
+        let _ = write!(text, "\n  reason: {}", info.reason);
+        if !values.is_empty() {
+            let _ = write!(text, " ({})", values.join(", "));
+        }
+    }
+    for violation in details.bad_request().iter().flat_map(|bad| &bad.field_violations) {
+        let _ = write!(text, "\n  {}: {}", violation.field, violation.description);
+    }
+    if let Some(delay) = retry_delay(status) {
+        let _ = write!(text, "\n  retry after {}", humantime::format_duration(delay));
+    }
+    text
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn details_are_printed_one_to_a_line() {
+        let mut details = ErrorDetails::new();
+        let metadata = HashMap::from([("limit".to_owned(), "20".to_owned()), ("given".to_owned(), "21".to_owned())]);
+        details
+            .set_error_info("TOO_MANY_THRESHOLDS", "tasktally", metadata)
+            .add_bad_request_violation("split_by_wait_time", "at most 20")
+            .add_bad_request_violation("minutes", "must be 1 to 43200")
+            .set_retry_info(Some(Duration::from_millis(1500)));
+        let status = Status::with_error_details(Code::InvalidArgument, "bad request", details);
+        assert_eq!(
+            describe(&status),
+            "INVALID_ARGUMENT: bad request\n  reason: TOO_MANY_THRESHOLDS (given=21, limit=20)\n  \
+             split_by_wait_time: at most 20\n  minutes: must be 1 to 43200\n  retry after 1s 500ms"
+        );
+        assert_eq!(Failure::from(status).exit_code(), EXIT_REQUEST);
+    }
+
+    #[test]
+    fn the_exit_code_tells_whether_a_repetition_can_help() {
+        let code = |status: Status| Failure::from(status).exit_code();
+        assert_eq!(code(Status::unavailable("")), EXIT_UNAVAILABLE);
+        assert_eq!(code(Status::deadline_exceeded("")), EXIT_UNAVAILABLE);
+        assert_eq!(code(Status::cancelled("Timeout expired")), EXIT_UNAVAILABLE);
+        assert_eq!(code(Status::not_found("")), EXIT_REQUEST);
+        assert_eq!(code(Status::internal("a bug over there")), EXIT_REQUEST);
+        assert_eq!(code(Status::resource_exhausted("too large")), EXIT_REQUEST);
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(1)));
+        assert_eq!(code(Status::with_error_details(Code::ResourceExhausted, "busy", details)), EXIT_UNAVAILABLE);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_told_from_other_trouble() {
+        assert!(Failure::local("stdout", io::ErrorKind::BrokenPipe.into()).is_closed_pipe());
+        assert!(!Failure::local("stdout", io::ErrorKind::StorageFull.into()).is_closed_pipe());
+    }
+}

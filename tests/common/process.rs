@@ -1,0 +1,171 @@
+//! The binary as a child process.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use super::eventually_blocking;
+
+/// A server that is to be started.
+pub struct Launch {
+    program: Vec<OsString>,
+    arguments: Vec<OsString>,
+}
+
+/// What a process has printed so far.
+#[derive(Clone, Default)]
+pub struct Printed(Arc<Mutex<String>>);
+
+impl Printed {
+    fn follow(stream: impl Read + Send + 'static) -> Printed {
+        let printed = Printed::default();
+        let there = printed.clone();
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(stream);
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                there.0.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        });
+        printed
+    }
+
+    pub fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn contains(&self, text: &str) -> bool {
+        self.0.lock().unwrap().contains(text)
+    }
+}
+
+impl Launch {
+    /// Serves from this data directory on a free port.
+    pub fn on(data_dir: &Path) -> Launch {
+        let launch = Launch { program: vec![env!("CARGO_BIN_EXE_tasktally").into()], arguments: Vec::new() };
+        launch.with(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).with([data_dir])
+    }
+
+    pub fn ephemeral() -> Launch {
+        let launch = Launch { program: vec![env!("CARGO_BIN_EXE_tasktally").into()], arguments: Vec::new() };
+        launch.with(["serve", "--listen", "127.0.0.1:0", "--ephemeral"])
+    }
+
+    pub fn with<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Launch {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Starts it and does not wait for anything.
+    pub fn spawn(&self) -> Server {
+        let mut command = Command::new(&self.program[0]);
+        command.args(&self.program[1..]).args(&self.arguments);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TASKTALLY_")) {
+            // Settings of whoever runs the tests are not settings of the servers under test.
+            command.env_remove(name);
+        }
+        command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let out = Printed::follow(child.stdout.take().unwrap());
+        let log = Printed::follow(child.stderr.take().unwrap());
+        Server { child, out, log, address: String::new() }
+    }
+
+    /// Starts it and waits until it says where it listens, which is when it serves.
+    pub fn start(&self) -> Server {
+        let mut server = self.spawn();
+        server.address = eventually_blocking("the server says where it listens", || {
+            let text = server.out.text();
+            let line = text.lines().find(|line| line.contains(" listens on "));
+            if let Some(line) = line.filter(|_| text.contains('\n')) {
+                return Some(line.rsplit(' ').next().unwrap().to_owned());
+            }
+            if let Some(status) = server.child.try_wait().unwrap() {
+                panic!("the server ended with {status} instead of serving:\n{}", server.log.text());
+            }
+            None
+        });
+        server
+    }
+}
+
+/// A running server; killed when dropped.
+pub struct Server {
+    child: Child,
+    pub out: Printed,
+    pub log: Printed,
+    /// `IP:PORT`; empty for one that was only spawned.
+    pub address: String,
+}
+
+impl Server {
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and the end of the process.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// Sends a signal by name: `TERM`, `INT`.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
+    }
+
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits until the process ends by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually_blocking("the process ends", || self.child.try_wait().unwrap())
+    }
+
+    /// SIGTERM, and the end of the process, which must be a good one.
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "log:\n{}", self.log.text());
+    }
+
+    /// Resident memory, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        self.status_line("VmRSS:") * 1024
+    }
+
+    pub fn threads(&self) -> u64 {
+        self.status_line("Threads:")
+    }
+
+    fn status_line(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// That nothing in the process has panicked so far.
+    pub fn assert_sound(&mut self) {
+        assert_eq!(self.child.try_wait().unwrap(), None, "the server has ended; log:\n{}", self.log.text());
+        assert!(!self.log.contains("panicked"), "log:\n{}", self.log.text());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- log of the server at {}:\n{}", self.address, self.log.text());
+        }
+    }
+}
