@@ -17,6 +17,9 @@
 //! - What is acknowledged is on disk, applied and published, in that order.
 //! - What a caller can make grow has a bound in [`limits`].
 
+// For what ships; tests have clocks, wait for processes, and may unwrap. The lists and their reasons: clippy.toml.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used))]
+
 pub mod api;
 pub mod cli;
 pub mod config;

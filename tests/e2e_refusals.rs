@@ -48,7 +48,9 @@ fn worker_of(event: &mut v1::Event) -> &mut v1::Worker {
 }
 
 /// What is sent, how it is spoiled, and the reason and field of its refusal.
-const CASES: &[(fn(u64) -> v1::Event, Spoil, Reason, &str)] = &[
+type Case = (fn(u64) -> v1::Event, Spoil, Reason, &'static str);
+
+const CASES: &[Case] = &[
     (reservation, |event| event.sid.clear(), Reason::MissingField, "sid"),
     (reservation, |event| event.r#type = 0, Reason::MissingField, "type"),
     (reservation, |event| event.timestamp = None, Reason::MissingField, "timestamp"),

@@ -120,6 +120,7 @@ pub fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, Failure> {
 }
 
 /// Milliseconds since the Unix epoch, by this machine's clock.
+#[expect(clippy::disallowed_methods, reason = "a client's own time")]
 pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -65,6 +65,7 @@ pub(crate) fn print(text: String) -> Result<(), Failure> {
 }
 
 /// Waits until the user asks for an end; a second request ends the process at once, whatever is still to be done.
+#[expect(clippy::disallowed_methods, reason = "a client has nothing to lose")]
 pub async fn interrupt() {
     if tokio::signal::ctrl_c().await.is_err() {
         // Without a handler the signal ends the process by itself.

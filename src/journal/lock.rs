@@ -25,6 +25,7 @@ pub(super) struct Lock {
 
 impl Lock {
     /// Takes the directory, or says who has it.
+    #[expect(clippy::disallowed_methods, reason = "only said to people")]
     pub(super) fn take(dir: &Path, note: &str) -> Result<Self, OpenError> {
         let path = dir.join(LOCK_FILE);
         let failed = |doing| {

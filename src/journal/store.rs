@@ -175,6 +175,7 @@ fn create(dir: &Path, file: &Path, settings: Settings) -> Result<(), OpenError> 
     files::sync_folder(dir).map_err(io("sync", dir))
 }
 
+#[expect(clippy::disallowed_methods, reason = "only said to people who open the file")]
 fn fill(db: &Connection, settings: Settings) -> rusqlite::Result<()> {
     db.pragma_update(None, "page_size", settings.page_bytes)?;
     // The file is thrown away unless it is finished: no journal needed, none left behind.

@@ -13,6 +13,7 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
     fn now(&self) -> Millis {
         match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => Millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)).min(Millis::MAX),

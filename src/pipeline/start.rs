@@ -86,6 +86,7 @@ pub fn start_ephemeral(settings: Settings, clock: Arc<dyn Clock>, pipeline: Pipe
     Ok(Running { pipeline, keeper: None, threads })
 }
 
+#[expect(clippy::disallowed_methods, reason = "what callers can put in is bounded by permits: see `Inner`")]
 fn start_threads(
     settings: Settings,
     clock: Arc<dyn Clock>,

@@ -89,6 +89,7 @@ impl Feed {
         if self.batch.len() >= self.plan.batch { self.flush() } else { Ok(()) }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the feed has a thread of its own")]
     fn wait_until(&mut self, due_ms: i64) -> Result<(), Stopped> {
         loop {
             if self.stop.is_cancelled() {

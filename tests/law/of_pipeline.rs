@@ -1,5 +1,7 @@
 //! A pipeline over a journal on disk against the model.
 
+// Longer than 400 lines because a plan, how it is drawn, run and judged are read together.
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -11,6 +11,8 @@
 //! - An activity is known from any worker's event that states it, a deleted worker's and the deletion itself included.
 //! - Among workers' events, "the others" in the order of ranks are all that carry a worker, reservations' included.
 
+// Longer than 400 lines because the naive model is one page of rules, to be read against the specification in one go.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tasktally::engine::{

@@ -1,6 +1,8 @@
 //! Random histories. What is drawn is a plan in terms of "now", "the end of that task" or "like that event"; it becomes
 //! times and events when it is carried out, so that a plan still makes sense after it was shrunk.
 
+// Longer than 400 lines because it draws every kind of event and question.
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
