@@ -197,8 +197,11 @@ fn refusal_of(refusal: Refusal) -> Refused {
             let message = "account_sid is not the account that the workspace first appeared with".to_owned();
             (RejectionReason::AccountMismatch, "account_sid", message)
         }
+        Refusal::NameTooLong { field, most } => {
+            (RejectionReason::LimitExceeded, "", format!("{field} is longer than {most} bytes"))
+        }
         Refusal::LimitExceeded { limit, most } => {
-            (RejectionReason::LimitExceeded, "", format!("over the limit {limit} = {most}"))
+            (RejectionReason::LimitExceeded, "", format!("no room for another one: at most {most} {limit} are held"))
         }
     };
     Refused { reason, field, message }

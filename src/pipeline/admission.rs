@@ -98,6 +98,9 @@ impl Door<'_> {
         if bound.is_some_and(|account| account != event.account) {
             return Err(Refusal::AccountMismatch);
         }
+        if let Some(field) = name_longer_than(self.limits.name_bytes, event) {
+            return Err(Refusal::NameTooLong { field, most: self.limits.name_bytes as u64 });
+        }
         if workspace.is_some_and(|workspace| workspace.has(event)) {
             return Ok(Verdict::Duplicate);
         }
@@ -112,9 +115,6 @@ impl Door<'_> {
 
     fn check_growth(&mut self, event: &Event, new_workspace: bool) -> Result<(), Refusal> {
         let limits = self.limits;
-        if longest_name(event) > limits.name_bytes {
-            return Err(Refusal::LimitExceeded { limit: "name_bytes", most: limits.name_bytes as u64 });
-        }
         let workspace = self.workspaces.get(&event.workspace);
         let size = workspace.map(Workspace::size).unwrap_or_default();
         let growth = self.claims.growth.entry(event.workspace).or_default();
@@ -181,22 +181,20 @@ impl Claims {
     }
 }
 
-fn longest_name(event: &Event) -> usize {
+/// The path of the first name of more bytes than that, in the order of the contract's tables.
+fn name_longer_than(bytes: usize, event: &Event) -> Option<&'static str> {
     let task = event.task.as_ref();
     let worker = event.worker.as_ref();
     [
-        task.and_then(|task| task.channel_name.as_ref()),
-        task.and_then(|task| task.queue_name.as_ref()),
-        task.and_then(|task| task.workflow_name.as_ref()),
-        worker.and_then(|worker| worker.name.as_ref()),
-        worker.and_then(|worker| worker.activity_name.as_ref()),
-        event.activity.as_ref().and_then(|activity| activity.name.as_ref()),
+        ("task.task_channel_unique_name", task.and_then(|task| task.channel_name.as_ref())),
+        ("task.task_queue_name", task.and_then(|task| task.queue_name.as_ref())),
+        ("task.workflow_name", task.and_then(|task| task.workflow_name.as_ref())),
+        ("worker.friendly_name", worker.and_then(|worker| worker.name.as_ref())),
+        ("worker.activity_name", worker.and_then(|worker| worker.activity_name.as_ref())),
+        ("activity.friendly_name", event.activity.as_ref().and_then(|activity| activity.name.as_ref())),
     ]
     .into_iter()
-    .flatten()
-    .map(|name| name.len())
-    .max()
-    .unwrap_or(0)
+    .find_map(|(field, name)| name.filter(|name| name.len() > bytes).map(|_| field))
 }
 
 const _: () = assert!(MOST_AHEAD_MS < HOUR_MS, "what is dated ahead must stay well within the clock's slack");

@@ -97,10 +97,22 @@ pub enum Patience {
 /// Why one event was refused at the door. In the order in which they are given where several hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    TooOld { oldest: Millis },
-    TooNew { newest: Millis },
+    TooOld {
+        oldest: Millis,
+    },
+    TooNew {
+        newest: Millis,
+    },
     AccountMismatch,
-    LimitExceeded { limit: &'static str, most: u64 },
+    /// `field` is the path within the event of the first name that is longer than `most` bytes.
+    NameTooLong {
+        field: &'static str,
+        most: u64,
+    },
+    LimitExceeded {
+        limit: &'static str,
+        most: u64,
+    },
 }
 
 /// What became of the events of a call.

@@ -177,9 +177,10 @@ fn refusals_of_both_kinds_are_listed_by_index_with_the_sid_as_sent() {
         (1, Refusal::TooNew { newest: Millis(0) }),
         (3, Refusal::AccountMismatch),
         (4, Refusal::LimitExceeded { limit: "workspaces", most: 9 }),
+        (5, Refusal::NameTooLong { field: "task.workflow_name", most: 9 }),
     ];
     let mut sids = Sids::default();
-    ["EVa", "EVB", &"é".repeat(40), "", "EVe"].into_iter().for_each(|sid| sids.push(sid));
+    ["EVa", "EVB", &"é".repeat(40), "", "EVe", "EVf"].into_iter().for_each(|sid| sids.push(sid));
     let all = Ingested { accepted: 7, duplicates: 8, refused: later, revision: 9 };
     let sent = ingested(&sids, vec![(2, early)], all);
     assert_eq!((sent.accepted, sent.duplicates, sent.revision), (7, 8, 9));
@@ -194,9 +195,12 @@ fn refusals_of_both_kinds_are_listed_by_index_with_the_sid_as_sent() {
             (2, cut.as_str(), RejectionReason::MissingField, "task.sid"),
             (3, "", RejectionReason::AccountMismatch, "account_sid"),
             (4, "EVe", RejectionReason::LimitExceeded, ""),
+            (5, "EVf", RejectionReason::LimitExceeded, ""),
         ]
     );
     assert!(sent.rejected[0].message.contains("1970-01-01T00:00:00Z"));
+    assert_eq!(sent.rejected[4].message, "no room for another one: at most 9 workspaces are held");
+    assert_eq!(sent.rejected[5].message, "task.workflow_name is longer than 9 bytes");
 }
 
 #[test]
