@@ -89,7 +89,7 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let serving = tokio::spawn(server::serve(listener, router, settings, stop.clone(), bound));
 
     let (starting, config_there) = (pipeline.clone(), config.clone());
-    let mut started = spawn_blocking(move || start(&config_there, starting));
+    let mut started = spawn_blocking(move || start(&config_there, address, starting));
     let running = tokio::select! {
         running = &mut started => running.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?,
         () = signals.next() => return Err(ServeError::Interrupted),
@@ -128,7 +128,7 @@ fn is_endless(path: &str) -> bool {
 }
 
 /// Opens the journal, replays it, and starts the threads. Blocks.
-fn start(config: &ServeConfig, pipeline: Pipeline) -> Result<Running, ServeError> {
+fn start(config: &ServeConfig, address: SocketAddr, pipeline: Pipeline) -> Result<Running, ServeError> {
     let settings = settings(config);
     let clock = Arc::new(SystemClock);
     if config.ephemeral {
@@ -136,7 +136,7 @@ fn start(config: &ServeConfig, pipeline: Pipeline) -> Result<Running, ServeError
         return pipeline::start_ephemeral(settings, clock, pipeline).map_err(ServeError::Thread);
     }
     let started = Instant::now();
-    let (mut journal, opened) = Journal::open(&config.data_dir, &format!("listening on {}", config.listen))?;
+    let (mut journal, opened) = Journal::open(&config.data_dir, &format!("listening on {address}"))?;
     if let Some(cut) = &opened.cut {
         tracing::warn!(%cut, "the journal's newest bytes were not whole");
     }
