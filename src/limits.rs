@@ -1,5 +1,6 @@
-//! Every bound, as a constant with its reason. What a caller can make grow is bounded here and nowhere else; where two
-//! bounds depend on each other the relation is asserted when the crate is compiled.
+//! Every bound, as a constant with its reason. What a caller can make grow is bounded here or, where it is about
+//! connections, in `server::Connections`, and nowhere else; where two bounds depend on each other the relation is
+//! asserted when the crate is compiled.
 
 use std::time::Duration;
 
@@ -21,8 +22,6 @@ pub const ECHOED_SID_BYTES: usize = 64;
 
 /// Requests of one StreamEvents that are read and not yet answered; beyond it the server stops reading.
 pub const STREAM_UNANSWERED_REQUESTS: usize = 8;
-
-// The bounds of connections are with their reasons in `server::Connections`.
 
 // ---- The client's connection ----------------------------------------------------------------------------------------------------
 
