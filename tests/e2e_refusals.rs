@@ -9,9 +9,6 @@ use tasktally::api::proto::v1::{self, EventType, RejectionReason as Reason, Task
 
 type Spoil = fn(&mut v1::Event);
 
-/// An event in good order, what is done to it, why it is then refused, and for which field.
-type Case = (fn(u64) -> v1::Event, Spoil, Reason, &'static str);
-
 fn workspace() -> String {
     sid("WS", 1)
 }
@@ -51,6 +48,8 @@ fn worker_of(event: &mut v1::Event) -> &mut v1::Worker {
 }
 
 /// What is sent, how it is spoiled, and the reason and field of its refusal.
+type Case = (fn(u64) -> v1::Event, Spoil, Reason, &'static str);
+
 const CASES: &[Case] = &[
     (reservation, |event| event.sid.clear(), Reason::MissingField, "sid"),
     (reservation, |event| event.r#type = 0, Reason::MissingField, "type"),

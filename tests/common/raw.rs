@@ -14,6 +14,7 @@ pub const INGEST: &str = "/tasktally.v1.IngestService/IngestEvents";
 pub const CUMULATIVE: &str = "/tasktally.v1.StatisticsService/GetCumulative";
 pub const STATISTICS: &str = "/tasktally.v1.StatisticsService/GetStatistics";
 pub const REALTIME: &str = "/tasktally.v1.StatisticsService/GetRealtime";
+pub const WATCH: &str = "/tasktally.v1.StatisticsService/WatchRealtime";
 pub const WORKSPACES: &str = "/tasktally.v1.StatisticsService/ListWorkspaces";
 pub const CHANNELS: &str = "/tasktally.v1.StatisticsService/ListTaskChannels";
 
@@ -57,7 +58,7 @@ pub async fn call_with(
         request = request.header(*name, *value);
     }
     let request = request.body(body).unwrap();
-    let failed = |error: &dyn std::fmt::Display| Status::unknown(format!("no answer: {error}"));
+    let failed = |error: &dyn std::fmt::Debug| Status::unknown(format!("no answer: {error:?}"));
     let response = channel.ready().await.map_err(|error| failed(&error))?.call(request);
     let response = response.await.map_err(|error| failed(&error))?;
     let (head, body) = response.into_parts();
