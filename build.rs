@@ -17,6 +17,9 @@ const FILES: [&str; 4] = [
 /// Methods whose server side answers with messages encoded ahead, so that one encoding serves many callers.
 const ANSWERED_ENCODED: [&str; 1] = ["WatchRealtime"];
 
+/// Methods whose server side reads its messages itself, off the wire.
+const READ_OFF_THE_WIRE: [&str; 2] = ["IngestEvents", "StreamEvents"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=proto");
@@ -46,13 +49,6 @@ impl ServiceGenerator for Stubs {
     }
 }
 
-/// The Rust types of a method: what it takes, what it gives, and the codec between them and the wire.
-struct Types {
-    input: String,
-    output: String,
-    codec: &'static str,
-}
-
 fn stub(service: &Service, types: fn(&Method) -> Types) -> manual::Service {
     let builder = manual::Service::builder().name(&service.name).package(&service.package);
     let builder = service.comments.leading.iter().fold(builder, |builder, line| builder.comment(line));
@@ -75,24 +71,26 @@ fn stub_method(method: &Method, Types { input, output, codec }: Types) -> manual
     method.comments.leading.iter().fold(builder, |builder, line| builder.comment(line)).build()
 }
 
-/// A client speaks in the contract's own messages.
-fn client_method(method: &Method) -> Types {
-    Types {
-        input: format!("super::{}", method.input_type),
-        output: format!("super::{}", method.output_type),
-        codec: "tonic_prost::ProstCodec",
-    }
+/// What a method takes and gives, and how it lies on the wire.
+struct Types {
+    input: String,
+    output: String,
+    codec: &'static str,
 }
 
-/// A server counts events before it makes room for them, and may give what was encoded ahead.
+fn client_method(method: &Method) -> Types {
+    let (input, output) = (format!("super::{}", method.input_type), format!("super::{}", method.output_type));
+    Types { input, output, codec: "tonic_prost::ProstCodec" }
+}
+
 fn server_method(method: &Method) -> Types {
-    let types = Types { codec: "crate::api::codec::MessageCodec", ..client_method(method) };
+    let types = client_method(method);
+    let encoded = || "crate::api::codec::Encoded".to_owned();
     if ANSWERED_ENCODED.contains(&method.proto_name.as_str()) {
-        let output = "crate::api::codec::Encoded".to_owned();
-        Types { output, codec: "crate::api::codec::EncodedCodec", ..types }
-    } else if method.input_type == "IngestEventsRequest" {
-        Types { input: "crate::api::codec::EventsSent".to_owned(), codec: "crate::api::codec::IngestCodec", ..types }
+        Types { output: encoded(), codec: "crate::api::codec::EncodedCodec", ..types }
+    } else if READ_OFF_THE_WIRE.contains(&method.proto_name.as_str()) {
+        Types { input: encoded(), codec: "crate::api::codec::UnreadCodec", ..types }
     } else {
-        types
+        Types { codec: "crate::api::codec::MessageCodec", ..types }
     }
 }

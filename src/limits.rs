@@ -40,9 +40,8 @@ pub const QUEUED_EVENTS: usize = 200_000;
 /// Events that one group commit holds at most: bounds the time between two syncs, and the memory of one group.
 pub const GROUP_EVENTS: usize = 40_000;
 
-/// Events of one message that are decoded at all, whatever the bound on a call is set to: two bytes on the wire can
-/// claim an event, which takes 500 in memory.
-pub const DECODED_EVENTS: usize = 20_000;
+/// Events of one call that the pipeline takes at most; the bound on a call may be set up to it.
+pub const PIPELINE_CALL_EVENTS: usize = 20_000;
 
 /// Questions waiting for one partition's thread, which answers some 100,000 a second.
 pub const QUEUED_QUESTIONS: usize = 10_000;
@@ -173,8 +172,8 @@ pub const CLIENT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 const _: () = assert!(EVENTS_PER_CALL <= QUEUED_EVENTS, "one call must fit into an empty queue");
 const _: () = assert!(GROUP_EVENTS <= QUEUED_EVENTS, "a group is taken from the queue");
-const _: () = assert!(EVENTS_PER_CALL <= DECODED_EVENTS, "what a call may hold is decoded");
-const _: () = assert!(2 * DECODED_EVENTS <= GROUP_EVENTS, "a group has room for more than one large call");
+const _: () = assert!(EVENTS_PER_CALL <= PIPELINE_CALL_EVENTS, "the pipeline takes what a call may hold");
+const _: () = assert!(2 * PIPELINE_CALL_EVENTS <= GROUP_EVENTS, "a group has room for more than one large call");
 const _: () = assert!(CLIENT_BATCH_EVENTS <= EVENTS_PER_CALL, "what our clients send is taken");
 const _: () = assert!(CLIENT_BATCH_BYTES + LINE_BYTES <= MESSAGE_BYTES, "a batch may pass its bound by one event");
 const _: () = assert!(NAME_BYTES < LINE_BYTES, "a line holds an event with the longest names");

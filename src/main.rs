@@ -5,6 +5,11 @@ use std::process::ExitCode;
 use tasktally::config::{self, Command};
 use tasktally::{cli, logging, run};
 
+/// Events come as many small strings, made on one thread and freed on another; the system's allocator spends a fifth of
+/// the server's time on them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Usage errors and --help end the process in here, with clap's own exit codes (2 and 0).
     let arguments = config::parse();

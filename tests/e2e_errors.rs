@@ -247,16 +247,14 @@ async fn what_fails_a_stream_comes_after_all_earlier_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deadline_that_has_passed_and_one_that_is_malformed() {
+async fn a_malformed_deadline_is_refused_and_nothing_is_taken() {
     let (_server, client) = scene().await;
     let request =
         v1::IngestEventsRequest { events: vec![bare(9, EventType::WorkspaceUpdated, &workspace(), now_ms())] };
     let body = raw::framed(&request.encode_to_vec(), false);
-    let status = raw_with_timeout(&client, body.clone(), "0n").await;
-    assert_told(&status, Code::DeadlineExceeded, "DEADLINE_EXCEEDED", false, &[]);
+    // One that has passed would be ended by the client's own library; `server/deadline.rs` tests it below that.
     let status = raw_with_timeout(&client, body, "soon").await;
     assert_told(&status, Code::InvalidArgument, "MALFORMED_TIMEOUT", false, &["grpc-timeout"]);
-    // Work not yet begun is dropped.
     client.accept(request.events).await;
 }
 

@@ -36,8 +36,8 @@ impl Table {
     pub fn begin(title: &str) -> Table {
         let unit_ns = calibration();
         println!("\n{title} (calibration: {unit_ns:.2} ns a step)");
-        println!("| {:<44} | {:>14} | {:>14} | {:>7} | {:>12} |", "what", "tasktally", "bare", "ratio", "calibrated");
-        println!("|{:-<46}|{:-<15}:|{:-<15}:|{:-<8}:|{:-<13}:|", "", "", "", "", "");
+        println!("| {:<50} | {:>14} | {:>14} | {:>7} | {:>12} |", "what", "tasktally", "bare", "ratio", "calibrated");
+        println!("|{:-<52}|{:-<15}:|{:-<15}:|{:-<8}:|{:-<13}:|", "", "", "", "", "");
         Table { unit_ns }
     }
 
@@ -54,11 +54,11 @@ impl Table {
 
     /// A figure without a counterpart.
     pub fn alone(&self, what: &str, figure: &str) {
-        println!("| {what:<44} | {figure:>14} | {:>14} | {:>7} | {:>12} |", "", "", "");
+        println!("| {what:<50} | {figure:>14} | {:>14} | {:>7} | {:>12} |", "", "", "");
     }
 
     fn row(&self, what: &str, ours: &str, bare: &str, ratio: f64, ours_us: f64) {
         let steps = format!("{:.0} steps", ours_us * 1000.0 / self.unit_ns);
-        println!("| {what:<44} | {ours:>14} | {bare:>14} | {ratio:>6.2}× | {steps:>12} |");
+        println!("| {what:<50} | {ours:>14} | {bare:>14} | {ratio:>6.2}× | {steps:>12} |");
     }
 }

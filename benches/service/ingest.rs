@@ -16,7 +16,8 @@ const MOST_PREPARED: usize = 250_000;
 /// Enough to keep the service busy, and no more than its queue takes.
 const LARGE_IN_FLIGHT: usize = 8;
 const SMALL_IN_FLIGHT: usize = 256;
-const STREAMS: usize = 4;
+/// As many messages on their way as single calls, at 16 a stream.
+const STREAMS: usize = 16;
 /// The figure that must be met: durable events a second of server CPU, in batches of 1,000.
 const SANE_EVENTS_A_SECOND: f64 = 300_000.0;
 
@@ -65,9 +66,9 @@ pub async fn batches_of_1000(table: &Table, pair: &Pair, events: &mut Events, co
 }
 
 /// Calls with few events: a round's calls and the events of each.
-const CALLS_OF_100: (usize, usize) = (400, 100);
-const CALLS_OF_10: (usize, usize) = (2_000, 10);
-const SINGLE_CALLS: (usize, usize) = (6_000, 1);
+const CALLS_OF_100: (usize, usize) = (1_000, 100);
+const CALLS_OF_10: (usize, usize) = (5_000, 10);
+const SINGLE_CALLS: (usize, usize) = (10_000, 1);
 
 pub async fn small_calls(table: &Table, pair: &Pair, events: &mut Events, count: usize) {
     for (what, calls, size) in
@@ -102,7 +103,7 @@ async fn streams(table: &Table, pair: &Pair, events: &mut Events, calls: usize) 
 
 /// A small run makes fewer calls.
 fn share((calls, _): (usize, usize), count: usize) -> usize {
-    if count < 1_000_000 { calls / 2 } else { calls }
+    if count < 1_000_000 { calls / 5 } else { calls }
 }
 
 /// The events that all of it comes to.

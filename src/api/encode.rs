@@ -2,7 +2,7 @@
 
 use prost_types::{Duration, Timestamp};
 
-use super::decode::Refused;
+use super::decode::{Refused, Sids};
 use super::proto::v1::{self, RejectionReason};
 use super::status::cut;
 use crate::engine::{ActivityRow, ChannelRow, Cumulative, Figure, Realtime, Split, StatusCounts, Waits, WorkspaceRow};
@@ -162,7 +162,7 @@ pub fn task_channel(row: &ChannelRow) -> v1::TaskChannel {
 }
 
 /// What became of one request: of the events refused by the decoder, and of those that went on.
-pub fn ingested(sids: &[String], refused: Vec<(u32, Refused)>, ingested: Ingested) -> v1::IngestEventsResponse {
+pub fn ingested(sids: &Sids, refused: Vec<(u32, Refused)>, ingested: Ingested) -> v1::IngestEventsResponse {
     let Ingested { accepted, duplicates, refused: refused_later, revision } = ingested;
     let later = refused_later.into_iter().map(|(index, refusal)| (index, refusal_of(refusal)));
     let mut all: Vec<(u32, Refused)> = refused.into_iter().chain(later).collect();
@@ -171,13 +171,12 @@ pub fn ingested(sids: &[String], refused: Vec<(u32, Refused)>, ingested: Ingeste
     v1::IngestEventsResponse { accepted: count(accepted), duplicates: count(duplicates), rejected, revision }
 }
 
-fn rejected(sids: &[String], index: u32, refused: Refused) -> v1::RejectedEvent {
+fn rejected(sids: &Sids, index: u32, refused: Refused) -> v1::RejectedEvent {
     let Refused { reason, field, message } = refused;
-    let sid = usize::try_from(index).ok().and_then(|index| sids.get(index)).map_or("", String::as_str);
     v1::RejectedEvent {
         // A request has far fewer events than an int32 can count.
         index: i32::try_from(index).unwrap_or(i32::MAX),
-        event_sid: cut(sid, limits::ECHOED_SID_BYTES).to_owned(),
+        event_sid: cut(sids.get(index), limits::ECHOED_SID_BYTES).to_owned(),
         reason: reason.into(),
         field: field.to_owned(),
         message,

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::codec::{EventsSent, MOST_DECODED_EVENTS};
-use super::decode::{self, Batch, Refused};
+use super::codec::Encoded;
+use super::decode::{self, Batch, Refused, Sids, Unread};
 use super::proto::v1::{self, ingest_service_server::IngestService};
 use super::status::{ApiError, of_reading};
 use super::{Api, caller, encode};
@@ -28,17 +28,17 @@ impl Ingest {
 
 #[tonic::async_trait]
 impl IngestService for Ingest {
-    async fn ingest_events(&self, request: Request<EventsSent>) -> Result<Response<v1::IngestEventsResponse>, Status> {
+    async fn ingest_events(&self, request: Request<Encoded>) -> Result<Response<v1::IngestEventsResponse>, Status> {
         let caller = caller(&request);
         let queued = queue(&self.api, &caller, request.into_inner(), Patience::Refuse).await?;
         Ok(Response::new(queued.settled().await?))
     }
 
-    type StreamEventsStream = Answers<Streaming<EventsSent>>;
+    type StreamEventsStream = Answers<Streaming<Encoded>>;
 
     async fn stream_events(
         &self,
-        request: Request<Streaming<EventsSent>>,
+        request: Request<Streaming<Encoded>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let caller = caller(&request);
         Ok(Response::new(Answers::new(self.api.clone(), caller, request.into_inner())))
@@ -47,18 +47,17 @@ impl IngestService for Ingest {
 
 /// A request whose good events are queued.
 struct Queued {
-    sids: Vec<String>,
+    sids: Sids,
     refused: Vec<(u32, Refused)>,
     submitted: Submitted,
 }
 
-async fn queue(api: &Api, caller: &Caller, request: EventsSent, patience: Patience) -> Result<Queued, Status> {
-    let EventsSent { sent, events } = request;
-    let most = api.limits.max_events.min(MOST_DECODED_EVENTS);
-    if sent > most {
-        return Err(ApiError::TooManyEvents { sent, most }.into());
-    }
-    let Batch { events, refused, sids } = decode::batch(events);
+async fn queue(api: &Api, caller: &Caller, request: Encoded, patience: Patience) -> Result<Queued, Status> {
+    let most = api.limits.max_events;
+    let Batch { events, refused, sids } = decode::batch(request.as_bytes(), most).map_err(|unread| match unread {
+        Unread::NotTheMessage(error) => ApiError::NotTheMessage { cause: error.to_string() },
+        Unread::TooMany { sent } => ApiError::TooManyEvents { sent, most },
+    })?;
     let submitted = api.pipeline.submit(caller, events, patience).await.map_err(ApiError::Ingest)?;
     Ok(Queued { sids, refused, submitted })
 }
@@ -102,7 +101,7 @@ enum Read {
 
 impl<R> Reader<R>
 where
-    R: Stream<Item = Result<EventsSent, Status>> + Unpin + Send + 'static,
+    R: Stream<Item = Result<Encoded, Status>> + Unpin + Send + 'static,
 {
     async fn read(mut self) -> (Reader<R>, Read) {
         let read = match self.read_request().await {
@@ -127,7 +126,7 @@ where
 
 impl<R> Answers<R>
 where
-    R: Stream<Item = Result<EventsSent, Status>> + Unpin + Send + 'static,
+    R: Stream<Item = Result<Encoded, Status>> + Unpin + Send + 'static,
 {
     pub fn new(api: Arc<Api>, caller: Caller, requests: R) -> Answers<R> {
         let most_in_flight = api.limits.max_requests_in_flight.max(1);
@@ -162,7 +161,7 @@ where
 
 impl<R> Stream for Answers<R>
 where
-    R: Stream<Item = Result<EventsSent, Status>> + Unpin + Send + 'static,
+    R: Stream<Item = Result<Encoded, Status>> + Unpin + Send + 'static,
 {
     type Item = Result<v1::IngestEventsResponse, Status>;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use prost::Message;
 use tokio::net::TcpListener;
 use tokio_stream::{Stream, StreamExt};
 use tonic::service::Routes;
@@ -20,7 +21,7 @@ use super::args::{ClientCommand, GetArgs, HealthcheckArgs, IngestArgs};
 use super::client::Server;
 use super::failure::EXIT_REFUSED;
 use super::ingest;
-use crate::api::codec::{Encoded, EventsSent};
+use crate::api::codec::Encoded;
 use crate::api::proto::v1::ingest_service_server::{IngestService, IngestServiceServer};
 use crate::api::proto::v1::statistics_service_server::{StatisticsService, StatisticsServiceServer};
 use crate::api::proto::v1::*;
@@ -43,11 +44,12 @@ struct State {
 }
 
 impl Fake {
-    fn take(&self, request: &EventsSent) -> Result<IngestEventsResponse, Status> {
+    fn take(&self, request: &Encoded) -> Result<IngestEventsResponse, Status> {
         let mut state = self.0.lock().unwrap();
         if let Some(status) = state.failures.pop_front() {
             return Err(status);
         }
+        let request = IngestEventsRequest::decode(request.as_bytes().clone()).unwrap();
         state.requests.push(request.events.len());
         let mut response = IngestEventsResponse { revision: state.requests.len() as i64, ..Default::default() };
         for (index, event) in request.events.iter().enumerate() {
@@ -96,11 +98,11 @@ impl Fake {
 impl IngestService for Fake {
     type StreamEventsStream = Pin<Box<dyn Stream<Item = Result<IngestEventsResponse, Status>> + Send>>;
 
-    async fn ingest_events(&self, request: Request<EventsSent>) -> Answer<IngestEventsResponse> {
+    async fn ingest_events(&self, request: Request<Encoded>) -> Answer<IngestEventsResponse> {
         self.take(request.get_ref()).map(Response::new)
     }
 
-    async fn stream_events(&self, request: Request<Streaming<EventsSent>>) -> Answer<Self::StreamEventsStream> {
+    async fn stream_events(&self, request: Request<Streaming<Encoded>>) -> Answer<Self::StreamEventsStream> {
         let fake = self.clone();
         Ok(Response::new(Box::pin(request.into_inner().map(move |sent| fake.take(&sent?)))))
     }

@@ -14,7 +14,7 @@ use crate::limits;
 /// Once a group holds this many events, no further call joins it.
 const FULL_GROUP: usize = MOST_IN_GROUP - LARGEST_CALL;
 /// No call holds more events than this.
-pub const LARGEST_CALL: usize = limits::DECODED_EVENTS;
+pub const LARGEST_CALL: usize = limits::PIPELINE_CALL_EVENTS;
 /// How often the partition looks after itself.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at what time has changed: watchers are not told more often than this anyway.

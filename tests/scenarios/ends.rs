@@ -176,3 +176,20 @@ fn an_end_ahead_of_the_clock_counts_at_once() {
     assert_eq!((realtime.total_tasks, realtime.by_status.completed), (0, 1));
     assert_eq!(realtime.valid_until, Some(Millis(NOON + 9 * MINUTE_MS)));
 }
+
+#[test]
+fn an_end_that_the_retention_had_swallowed_ends_the_next_life_once_an_earlier_end_comes_late() {
+    let edge = NOON - MONTH_MS;
+    let events = [
+        event(TaskCanceled, edge + 2 * MINUTE_MS).canceled(),
+        // Beyond that end: a life of its own.
+        event(TaskUpdated, NOON + 2 * MINUTE_MS + 1),
+        // Within its reach, but out of that of the next line's.
+        event(TaskCompleted, NOON + MINUTE_MS).completed(),
+        event(TaskCanceled, edge).canceled(),
+    ];
+    in_every_order(NOON, &events, |bench| {
+        let realtime = bench.realtime();
+        assert_eq!((realtime.total_tasks, realtime.by_status.completed), (0, 1));
+    });
+}

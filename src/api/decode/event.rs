@@ -4,10 +4,12 @@
 //! of the contract's fields. So presence is looked at first, over all that the type requires; what is present is read
 //! after that, in order, up to the first field that cannot be. Age, account and limits are the pipeline's to judge.
 
+use bytes::Bytes;
 use prost_types::Timestamp;
 
+use super::wire::{self, NotTheMessage};
 use super::{MALFORMED_TIMESTAMP, moment};
-use crate::api::proto::v1::{self, RejectionReason};
+use crate::api::proto::v1::RejectionReason;
 use crate::event::{
     Activity, Carried, Event, EventKind, MalformedSid, Millis, Reservation, Sid, Task, TaskStatus, Worker,
 };
@@ -29,41 +31,82 @@ pub struct Batch {
     /// What does not, by ascending index.
     pub refused: Vec<(u32, Refused)>,
     /// The sid of each event as it was sent, to be echoed should it be refused.
-    pub sids: Vec<String>,
+    pub sids: Sids,
 }
 
-/// Reads the events of one request. The caller has bounded their number.
-pub fn batch(events: Vec<v1::Event>) -> Batch {
-    let mut batch =
-        Batch { events: Vec::with_capacity(events.len()), refused: Vec::new(), sids: Vec::with_capacity(events.len()) };
-    for (index, mut message) in (0..).zip(events) {
-        let read = event(&mut message);
+/// Texts by index, in one piece.
+#[derive(Debug, Default)]
+pub struct Sids {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Sids {
+    fn with_capacity(sids: usize) -> Sids {
+        Sids { text: String::with_capacity(sids * Sid::<0, 0>::TEXT_LEN), ends: Vec::with_capacity(sids) }
+    }
+
+    pub fn push(&mut self, sid: &str) {
+        self.text.push_str(sid);
+        self.ends.push(self.text.len());
+    }
+
+    /// Empty past the last one.
+    pub fn get(&self, index: u32) -> &str {
+        let index = index as usize;
+        let start = if index == 0 { 0 } else { self.ends.get(index - 1).copied().unwrap_or(0) };
+        self.ends.get(index).map_or("", |end| &self.text[start..*end])
+    }
+}
+
+/// Why no event of a request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    NotTheMessage(NotTheMessage),
+    TooMany { sent: usize },
+}
+
+/// Reads the events of one encoded request. They are counted before room is made for them: two bytes on the wire can
+/// stand for an event, which takes some hundreds in memory.
+pub fn batch(request: &Bytes, most: usize) -> Result<Batch, Unread> {
+    let mut sent = 0;
+    for encoded in wire::events(request) {
+        encoded.map_err(Unread::NotTheMessage)?;
+        sent += 1;
+    }
+    if sent > most {
+        return Err(Unread::TooMany { sent });
+    }
+    let mut batch = Batch { events: Vec::with_capacity(sent), refused: Vec::new(), sids: Sids::with_capacity(sent) };
+    for (index, encoded) in (0..).zip(wire::events(request)) {
+        let message = encoded.and_then(wire::event).map_err(Unread::NotTheMessage)?;
         batch.sids.push(message.sid);
-        match read {
+        match event(&message) {
             Ok(event) => batch.events.push((index, event)),
             Err(refused) => batch.refused.push((index, refused)),
         }
     }
-    batch
+    Ok(batch)
 }
 
-/// Reads one event. Its names are moved out of the message, its sid stays.
-pub fn event(message: &mut v1::Event) -> Result<Event, Refused> {
-    let kind = EventKind::from_number(message.r#type);
+/// Reads one event.
+pub fn event(message: &wire::Event<'_>) -> Result<Event, Refused> {
+    let kind = EventKind::from_number(message.kind);
     let carried = kind.map_or(NOTHING, EventKind::carried);
     if let Some(field) = first_missing(message, kind, carried) {
         return Err(missing(field));
     }
-    let v1::Event { sid, r#type, timestamp, account_sid, workspace_sid, task, reservation, worker, activity } = message;
+    let wire::Event { sid, kind: number, timestamp, account_sid, workspace_sid, task, reservation, worker, activity } =
+        message;
     let sid = required_sid("sid", sid)?;
-    let at = time("timestamp", timestamp.take())?.ok_or_else(|| missing("timestamp"))?;
+    let at = time("timestamp", *timestamp)?.ok_or_else(|| missing("timestamp"))?;
     let account = required_sid("account_sid", account_sid)?;
     let workspace = required_sid("workspace_sid", workspace_sid)?;
-    let task = task.take().filter(|_| carried.task).map(read_task).transpose()?;
-    let reservation = reservation.take().filter(|_| carried.reservation).map(read_reservation).transpose()?;
-    let worker = worker.take().filter(|_| carried.worker).map(read_worker).transpose()?.flatten();
-    let activity = activity.take().filter(|_| carried.activity).map(read_activity).transpose()?;
-    let kind = kind.ok_or_else(|| unknown_type(*r#type))?;
+    let task = task.as_ref().filter(|_| carried.task).map(read_task).transpose()?;
+    let reservation = reservation.as_ref().filter(|_| carried.reservation).map(read_reservation).transpose()?;
+    let worker = worker.as_ref().filter(|_| carried.worker).map(read_worker).transpose()?.flatten();
+    let activity = activity.as_ref().filter(|_| carried.activity).map(read_activity).transpose()?;
+    let kind = kind.ok_or_else(|| unknown_type(*number))?;
     Ok(Event { sid, kind, at, account, workspace, task, reservation, worker, activity })
 }
 
@@ -71,10 +114,10 @@ pub fn event(message: &mut v1::Event) -> Result<Event, Refused> {
 const NOTHING: Carried = Carried { task: false, reservation: false, worker: false, activity: false };
 
 /// The first field that the event's type requires and the event does not have.
-fn first_missing(message: &v1::Event, kind: Option<EventKind>, carried: Carried) -> Option<&'static str> {
+fn first_missing(message: &wire::Event<'_>, kind: Option<EventKind>, carried: Carried) -> Option<&'static str> {
     let always = [
         ("sid", !message.sid.is_empty()),
-        ("type", message.r#type != 0),
+        ("type", message.kind != 0),
         ("timestamp", message.timestamp.is_some()),
         ("account_sid", !message.account_sid.is_empty()),
         ("workspace_sid", !message.workspace_sid.is_empty()),
@@ -90,7 +133,7 @@ fn first_missing(message: &v1::Event, kind: Option<EventKind>, carried: Carried)
     })
 }
 
-fn missing_of_task(task: Option<&v1::Task>, kind: EventKind) -> Option<&'static str> {
+fn missing_of_task(task: Option<&wire::Task<'_>>, kind: EventKind) -> Option<&'static str> {
     let Some(task) = task.filter(|task| !task.sid.is_empty()) else { return Some("task.sid") };
     if kind.deletes_task() {
         None
@@ -105,11 +148,11 @@ fn missing_of_task(task: Option<&v1::Task>, kind: EventKind) -> Option<&'static 
     }
 }
 
-fn missing_of_reservation(reservation: Option<&v1::Reservation>) -> Option<&'static str> {
+fn missing_of_reservation(reservation: Option<&wire::Reservation<'_>>) -> Option<&'static str> {
     reservation.is_none_or(|reservation| reservation.sid.is_empty()).then_some("reservation.sid")
 }
 
-fn missing_of_worker(worker: Option<&v1::Worker>, kind: EventKind) -> Option<&'static str> {
+fn missing_of_worker(worker: Option<&wire::Worker<'_>>, kind: EventKind) -> Option<&'static str> {
     let states_activity = matches!(kind, EventKind::WorkerCreated | EventKind::WorkerActivityUpdate);
     if !states_activity && kind != EventKind::WorkerDeleted {
         None
@@ -122,7 +165,7 @@ fn missing_of_worker(worker: Option<&v1::Worker>, kind: EventKind) -> Option<&'s
     }
 }
 
-fn missing_of_activity(activity: Option<&v1::Activity>, kind: EventKind) -> Option<&'static str> {
+fn missing_of_activity(activity: Option<&wire::Activity<'_>>, kind: EventKind) -> Option<&'static str> {
     if activity.is_none_or(|activity| activity.sid.is_empty()) {
         Some("activity.sid")
     } else if kind != EventKind::ActivityDeleted && activity.is_none_or(|activity| activity.friendly_name.is_empty()) {
@@ -132,8 +175,8 @@ fn missing_of_activity(activity: Option<&v1::Activity>, kind: EventKind) -> Opti
     }
 }
 
-fn read_task(task: v1::Task) -> Result<Task, Refused> {
-    let v1::Task {
+fn read_task(task: &wire::Task<'_>) -> Result<Task, Refused> {
+    let wire::Task {
         sid,
         date_created,
         assignment_status,
@@ -148,38 +191,38 @@ fn read_task(task: v1::Task) -> Result<Task, Refused> {
         workflow_name,
     } = task;
     Ok(Task {
-        sid: required_sid("task.sid", &sid)?,
-        date_created: time("task.date_created", date_created)?,
-        status: status("task.assignment_status", assignment_status)?,
-        priority,
+        sid: required_sid("task.sid", sid)?,
+        date_created: time("task.date_created", *date_created)?,
+        status: status("task.assignment_status", *assignment_status)?,
+        priority: *priority,
         channel_name: name(task_channel_unique_name),
-        channel_sid: optional_sid("task.task_channel_sid", &task_channel_sid)?,
-        version,
-        queue_sid: optional_sid("task.task_queue_sid", &task_queue_sid)?,
+        channel_sid: optional_sid("task.task_channel_sid", task_channel_sid)?,
+        version: *version,
+        queue_sid: optional_sid("task.task_queue_sid", task_queue_sid)?,
         queue_name: name(task_queue_name),
-        queue_entered: time("task.task_queue_entered_date", task_queue_entered_date)?,
-        workflow_sid: optional_sid("task.workflow_sid", &workflow_sid)?,
+        queue_entered: time("task.task_queue_entered_date", *task_queue_entered_date)?,
+        workflow_sid: optional_sid("task.workflow_sid", workflow_sid)?,
         workflow_name: name(workflow_name),
     })
 }
 
-fn read_reservation(reservation: v1::Reservation) -> Result<Reservation, Refused> {
-    let v1::Reservation { sid, version } = reservation;
-    Ok(Reservation { sid: required_sid("reservation.sid", &sid)?, version })
+fn read_reservation(reservation: &wire::Reservation<'_>) -> Result<Reservation, Refused> {
+    let wire::Reservation { sid, version } = reservation;
+    Ok(Reservation { sid: required_sid("reservation.sid", sid)?, version: *version })
 }
 
 /// `None` for a worker without a sid: where none is required, such a group names no worker.
-fn read_worker(worker: v1::Worker) -> Result<Option<Worker>, Refused> {
-    let v1::Worker { sid, friendly_name, activity_sid, activity_name, version } = worker;
-    let sid = optional_sid("worker.sid", &sid)?;
-    let activity_sid = optional_sid("worker.activity_sid", &activity_sid)?;
+fn read_worker(worker: &wire::Worker<'_>) -> Result<Option<Worker>, Refused> {
+    let wire::Worker { sid, friendly_name, activity_sid, activity_name, version } = worker;
+    let sid = optional_sid("worker.sid", sid)?;
+    let activity_sid = optional_sid("worker.activity_sid", activity_sid)?;
     let (friendly_name, activity_name) = (name(friendly_name), name(activity_name));
-    Ok(sid.map(|sid| Worker { sid, name: friendly_name, activity_sid, activity_name, version }))
+    Ok(sid.map(|sid| Worker { sid, name: friendly_name, activity_sid, activity_name, version: *version }))
 }
 
-fn read_activity(activity: v1::Activity) -> Result<Activity, Refused> {
-    let v1::Activity { sid, friendly_name, available } = activity;
-    Ok(Activity { sid: required_sid("activity.sid", &sid)?, name: name(friendly_name), available })
+fn read_activity(activity: &wire::Activity<'_>) -> Result<Activity, Refused> {
+    let wire::Activity { sid, friendly_name, available } = activity;
+    Ok(Activity { sid: required_sid("activity.sid", sid)?, name: name(friendly_name), available: *available })
 }
 
 fn required_sid<const A: u8, const B: u8>(field: &'static str, text: &str) -> Result<Sid<A, B>, Refused> {
@@ -203,8 +246,8 @@ fn status(field: &'static str, number: i32) -> Result<Option<TaskStatus>, Refuse
     }
 }
 
-fn name(text: String) -> Option<Box<str>> {
-    (!text.is_empty()).then(|| text.into_boxed_str())
+fn name(text: &str) -> Option<Box<str>> {
+    (!text.is_empty()).then(|| text.into())
 }
 
 fn missing(field: &'static str) -> Refused {

@@ -9,8 +9,9 @@ mod page;
 mod question;
 #[cfg(test)]
 mod tests;
+mod wire;
 
-pub use event::{Batch, Refused, batch, event};
+pub use event::{Batch, Refused, Sids, Unread, batch, event};
 pub use page::{PageRequest, channel_page, channel_token, workspace_page, workspace_token};
 pub use question::{
     CumulativeRequest, RealtimeRequest, WatchRequest, cumulative, realtime, statistics, watch_realtime,

@@ -178,7 +178,8 @@ fn refusals_of_both_kinds_are_listed_by_index_with_the_sid_as_sent() {
         (3, Refusal::AccountMismatch),
         (4, Refusal::LimitExceeded { limit: "workspaces", most: 9 }),
     ];
-    let sids: Vec<String> = ["EVa", "EVB", &"é".repeat(40), "", "EVe"].map(str::to_owned).into();
+    let mut sids = Sids::default();
+    ["EVa", "EVB", &"é".repeat(40), "", "EVe"].into_iter().for_each(|sid| sids.push(sid));
     let all = Ingested { accepted: 7, duplicates: 8, refused: later, revision: 9 };
     let sent = ingested(&sids, vec![(2, early)], all);
     assert_eq!((sent.accepted, sent.duplicates, sent.revision), (7, 8, 9));

@@ -9,11 +9,11 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::api::codec::EventsSent;
+use crate::api::codec::Encoded;
 use crate::api::ingest::Answers;
 use crate::pipeline::Caller;
 
-type Request = Result<EventsSent, Status>;
+type Request = Result<Encoded, Status>;
 
 /// Requests that the test puts in one by one.
 struct Requests(mpsc::UnboundedReceiver<Request>);
@@ -36,9 +36,8 @@ fn request(numbers: impl IntoIterator<Item = usize>) -> v1::IngestEventsRequest 
     v1::IngestEventsRequest { events: numbers.into_iter().map(created).collect() }
 }
 
-fn sent(numbers: impl IntoIterator<Item = usize>) -> EventsSent {
-    let v1::IngestEventsRequest { events } = request(numbers);
-    EventsSent { sent: events.len(), events }
+fn sent(numbers: impl IntoIterator<Item = usize>) -> Encoded {
+    Encoded::new(&request(numbers))
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-use super::{at, full, sid};
-use crate::api::decode::{Refused, batch, event};
+use super::{at, batch, event, full, sid};
+use crate::api::decode::{Refused, Unread};
 use crate::api::proto::v1::{self, RejectionReason};
 use crate::event::{Event, EventKind, Millis, TaskStatus};
 
@@ -7,8 +7,8 @@ const MISSING: RejectionReason = RejectionReason::MissingField;
 const MALFORMED: RejectionReason = RejectionReason::MalformedField;
 const UNKNOWN: RejectionReason = RejectionReason::UnknownType;
 
-fn read(mut message: v1::Event) -> Result<Event, (RejectionReason, &'static str)> {
-    event(&mut message).map_err(|Refused { reason, field, .. }| (reason, field))
+fn read(message: v1::Event) -> Result<Event, (RejectionReason, &'static str)> {
+    event(&message).map_err(|Refused { reason, field, .. }| (reason, field))
 }
 
 fn number(name: &str) -> i32 {
@@ -318,7 +318,7 @@ fn a_timestamp_is_good_within_its_own_range_only_nanos_too() {
 fn a_message_names_the_field_and_the_rule() {
     let mut message = named("task.created");
     spoil(&mut message, "task.sid");
-    assert_eq!(event(&mut message).unwrap_err().message, "task.sid: must be WT followed by 32 hexadecimal digits");
+    assert_eq!(event(&message).unwrap_err().message, "task.sid: must be WT followed by 32 hexadecimal digits");
 }
 
 #[test]
@@ -327,11 +327,15 @@ fn a_batch_keeps_the_index_and_the_sid_as_sent_of_each_event() {
     bad.sid = "EVxyz".into();
     let mut upper = named("task.created");
     upper.sid = sid("EV", 'F');
-    let read = batch(vec![named("task.created"), bad, upper]);
+    let request = v1::IngestEventsRequest { events: vec![named("task.created"), bad, upper] };
+    let read = batch(&request).unwrap();
     assert_eq!(read.events.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 2]);
     assert_eq!(read.refused.len(), 1);
     assert_eq!((read.refused[0].0, read.refused[0].1.field), (1, "sid"));
-    assert_eq!(read.sids, [sid("EV", '1'), "EVxyz".into(), sid("EV", 'F')]);
+    assert_eq!([0, 1, 2].map(|index| read.sids.get(index)), [&sid("EV", '1'), "EVxyz", &sid("EV", 'F')]);
+    assert_eq!(read.sids.get(3), "");
+    let encoded = prost::Message::encode_to_vec(&request).into();
+    assert_eq!(crate::api::decode::batch(&encoded, 2).unwrap_err(), Unread::TooMany { sent: 3 });
 }
 
 /// The wire's numbers are the vocabulary's, by name.
@@ -347,4 +351,27 @@ fn the_enums_of_the_contract_are_those_of_the_vocabulary() {
         assert_eq!(wire, format!("TASK_ASSIGNMENT_STATUS_{}", status.name().to_uppercase()));
     }
     assert!(v1::TaskAssignmentStatus::try_from(7).is_err());
+}
+
+#[test]
+fn events_are_counted_before_room_is_made_for_them() {
+    // So many events with nothing in them, two bytes each, then a field that a later version adds.
+    let read = |events: usize, most| {
+        let body = [&[0x0a, 0].repeat(events)[..], &[0x10, 0x05]].concat();
+        crate::api::decode::batch(&body.into(), most)
+    };
+    for count in [0, 1, 3, 20_000] {
+        assert_eq!(read(count, 20_000).unwrap().refused.len(), count);
+    }
+    for count in [20_001, 2 << 20] {
+        assert_eq!(read(count, 20_000).unwrap_err(), Unread::TooMany { sent: count });
+    }
+}
+
+#[test]
+fn what_is_no_message_is_an_error() {
+    for body in [&[0xff; 10][..], &[0x0a, 0x05, 0x00], &[0x0a], &[0x0a, 0x02, 0x0a, 0x05]] {
+        let read = crate::api::decode::batch(&bytes::Bytes::copy_from_slice(body), 10);
+        assert!(matches!(read, Err(Unread::NotTheMessage(_))), "{body:x?}");
+    }
 }

@@ -3,10 +3,23 @@
 mod event;
 mod random;
 mod request;
+mod wire;
 
+use prost::Message;
 use prost_types::Timestamp;
 
+use super::{Batch, Refused, Unread};
 use crate::api::proto::v1;
+use crate::event::Event;
+
+/// Reads an event as it comes off the wire.
+pub(super) fn event(message: &v1::Event) -> Result<Event, Refused> {
+    super::event(&super::wire::event(&message.encode_to_vec()).unwrap())
+}
+
+pub(super) fn batch(request: &v1::IngestEventsRequest) -> Result<Batch, Unread> {
+    super::batch(&request.encode_to_vec().into(), request.events.len())
+}
 
 pub(super) fn sid(letters: &str, digit: char) -> String {
     format!("{letters}{}", digit.to_string().repeat(32))
