@@ -209,8 +209,13 @@ fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// From milliseconds; never negative.
+/// Seconds that a Duration may hold: 10,000 years. A sum of waits can pass it, since a producer that leaves
+/// `date_created` at some zero makes each wait decades long; and JSON has no form for more.
+const DURATION_MAX_SECONDS: u128 = 315_576_000_000;
+
+/// From milliseconds; never negative, and at most what a Duration can hold.
 fn duration(ms: u128) -> Duration {
+    let ms = ms.min(DURATION_MAX_SECONDS * 1000);
     let nanos = i32::try_from(ms % 1000).unwrap_or(0) * 1_000_000;
     Duration { seconds: i64::try_from(ms / 1000).unwrap_or(i64::MAX), nanos }
 }

@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, SerializeOptions};
+use serde_json::Value;
 
 use super::failure::Failure;
 use crate::api::proto::{DESCRIPTORS, v1};
@@ -20,20 +21,39 @@ fn descriptor(name: &str) -> MessageDescriptor {
 }
 
 /// A message of the contract, by its name within the package, as one line of JSON. Zeros are written out: a statistic
-/// that is 0 is an answer.
+/// that is 0 is an answer. Fields are in the order of the contract, and maps in that of their keys, so that equal answers
+/// are equal lines.
 ///
 /// # Errors
 /// The message has no JSON form, such as a time that no calendar has.
 pub fn line(name: &str, message: &impl Message) -> Result<String, Failure> {
     let descriptor = descriptor(name);
-    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())
+    let dynamic = DynamicMessage::decode(descriptor.clone(), message.encode_to_vec().as_slice())
         .unwrap_or_else(|error| panic!("the bytes of a {name} must be those of its descriptor: {error}"));
     let options = SerializeOptions::new().skip_default_fields(false);
-    let mut text = Vec::new();
-    let mut serializer = serde_json::Serializer::new(&mut text);
-    let formless = |error| Failure::local("the answer as JSON", std::io::Error::other(error));
-    dynamic.serialize_with_options(&mut serializer, &options).map_err(formless)?;
-    Ok(String::from_utf8(text).unwrap_or_else(|error| panic!("JSON is UTF-8: {error}")))
+    let mut value = dynamic
+        .serialize_with_options(serde_json::value::Serializer, &options)
+        .map_err(|error| Failure::local("the answer as JSON", std::io::Error::other(error)))?;
+    sort_maps(&mut value, &descriptor);
+    Ok(value.to_string())
+}
+
+/// Puts the maps of a message, which come in no order, into that of their keys: numbers by value, then text.
+fn sort_maps(message: &mut Value, of: &MessageDescriptor) {
+    // Times and the like are messages whose JSON is no object.
+    let Value::Object(fields) = message else { return };
+    for field in of.fields() {
+        match (fields.get_mut(field.json_name()), field.kind()) {
+            (Some(Value::Object(map)), _) if field.is_map() => {
+                let mut entries: Vec<(String, Value)> = std::mem::take(map).into_iter().collect();
+                entries.sort_by_cached_key(|(key, _)| (key.parse::<i64>().ok(), key.clone()));
+                map.extend(entries);
+            }
+            (Some(Value::Array(items)), Kind::Message(of)) => items.iter_mut().for_each(|item| sort_maps(item, &of)),
+            (Some(value), Kind::Message(of)) => sort_maps(value, &of),
+            _ => {}
+        }
+    }
 }
 
 /// One line of JSON as an event.
@@ -117,6 +137,20 @@ mod tests {
         let never = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
         let message = v1::Event { timestamp: Some(never), ..Default::default() };
         assert!(line("Event", &message).is_err());
+    }
+
+    #[test]
+    fn maps_are_in_the_order_of_their_keys_and_fields_in_that_of_the_contract() {
+        let priorities = [10, -2, 5, 0, 100, 9].map(|priority| (priority, 1));
+        let realtime = v1::WorkspaceRealtimeStatistics {
+            tasks_by_priority: priorities.into_iter().collect(),
+            ..Default::default()
+        };
+        let message = v1::WorkspaceStatistics { realtime: Some(realtime), ..Default::default() };
+        let line = line("WorkspaceStatistics", &message).unwrap();
+        let expected = r#""tasksByPriority":{"-2":"1","0":"1","5":"1","9":"1","10":"1","100":"1"},"totalTasks":"#;
+        assert!(line.contains(expected), "{line}");
+        assert!(line.starts_with(r#"{"accountSid":"","workspaceSid":"","url":"","realtime":{"accountSid":"#), "{line}");
     }
 
     #[test]

@@ -198,3 +198,13 @@ fn refusals_of_both_kinds_are_listed_by_index_with_the_sid_as_sent() {
     );
     assert!(sent.rejected[0].message.contains("1970-01-01T00:00:00Z"));
 }
+
+#[test]
+fn a_sum_of_waits_past_the_range_of_a_duration_ends_there() {
+    let longest = Millis::MAX.since(Millis::MIN) as u64;
+    let links = links();
+    let sent = cumulative(stamp(&links), &past(&[accepted(longest), accepted(longest)], &[]));
+    let waits = sent.wait_duration_until_accepted.unwrap();
+    assert_eq!(waits.total, Some(Duration { seconds: 315_576_000_000, nanos: 0 }));
+    assert_eq!((ms(waits.avg), ms(waits.max), waits.count), (longest as i64, longest as i64, 2));
+}
