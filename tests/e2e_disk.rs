@@ -156,17 +156,30 @@ async fn a_full_disk_stops_ingest_alone_and_passes_by_itself() {
         acknowledged += BATCH;
     }
 
-    // Killed with a full disk, and started again on it once there is room.
-    let filler = disk.fill();
-    let (refused_from, _) = send_until_refused(&client, &centre, acknowledged).await;
-    acknowledged = refused_from;
+    // It stops in order on a full disk, and dies on it; once there is room it starts with everything.
+    for signal in ["TERM", "KILL"] {
+        let client = Client::to(&server).await;
+        let filler = disk.fill();
+        let (refused_from, _) = send_until_refused(&client, &centre, acknowledged).await;
+        acknowledged = refused_from;
+        server.signal(signal);
+        let status = server.wait();
+        assert!(signal == "KILL" || status.code() == Some(0), "{status}; log:\n{}", server.log.text());
+        std::fs::remove_file(filler).unwrap();
+        server = launch.start();
+        let client = Client::to(&server).await;
+        assert_eq!(figures(&client, &centre).await, centre.figures(0..acknowledged)[0], "{signal}");
+        for from in (0..acknowledged).step_by(BATCH as usize) {
+            assert_eq!(client.send(batch(&centre, from)).await.unwrap().duplicates, BATCH as i64, "{signal}");
+        }
+    }
+    // It also starts on a full disk, and answers.
+    disk.fill();
     server.kill();
-    std::fs::remove_file(filler).unwrap();
     let server = launch.start();
     let client = Client::to(&server).await;
     assert_eq!(figures(&client, &centre).await, centre.figures(0..acknowledged)[0]);
-    for from in (0..acknowledged).step_by(BATCH as usize) {
-        assert_eq!(client.send(batch(&centre, from)).await.unwrap().duplicates, BATCH as i64);
-    }
-    server.stop();
+    let (refused_from, status) = send_until_refused(&client, &centre, acknowledged).await;
+    assert_told(&status, Code::Unavailable, "JOURNAL_UNWRITABLE", true, &[]);
+    assert_eq!(figures(&client, &centre).await, centre.figures(0..refused_from)[0]);
 }

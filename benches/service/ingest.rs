@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::figures::{ROUNDS, Table, median};
-use super::load::{Cost, all_accepted, measure};
+use super::load::{Cost, aftermath, all_accepted, measure};
 use super::{Events, Pair, echo};
 
 const INGEST: &str = "/tasktally.v1.IngestService/IngestEvents";
@@ -61,8 +61,15 @@ pub async fn batches_of_1000(table: &Table, pair: &Pair, events: &mut Events, co
     let fifth = costs.ours.len() / 5;
     let last = cpu_us(&costs.ours[costs.ours.len() - fifth..], each);
     table.cpu("  its last fifth against its first (not bare)", last, cpu_us(&costs.ours[..fifth], each));
-    let verdict = if 1e6 / ours_us >= SANE_EVENTS_A_SECOND { "met" } else { "not met" };
-    table.alone("  events a second of CPU, at least 300,000", &format!("{:.0} {verdict}", 1e6 / ours_us));
+    // Old rows are compressed and checkpoints written when there is time: the small calls are not to pay for it, and the
+    // verdict, unlike a median, leaves none of it out.
+    let left_us = aftermath(&pair.ours).await.cpu_us;
+    let all_us = costs.ours.iter().map(|cost| cost.cpu_us).sum::<f64>() + left_us;
+    let sent = (each * rounds) as f64;
+    table.alone("  all in, with what is left to do afterwards", &format!("{:.2} µs", all_us / sent));
+    let a_second = sent * 1e6 / all_us;
+    let verdict = if a_second >= SANE_EVENTS_A_SECOND { "met" } else { "not met" };
+    table.alone("  events a second of CPU, at least 300,000", &format!("{a_second:.0} {verdict}"));
 }
 
 /// Calls with few events: a round's calls and the events of each.

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
@@ -149,6 +149,22 @@ pub async fn measure(service: &Service, work: impl Future<Output = ()>) -> Cost 
     let (cpu_us, begun) = (service.cpu_us(), Instant::now());
     work.await;
     Cost { seconds: begun.elapsed().as_secs_f64(), cpu_us: service.cpu_us() - cpu_us }
+}
+
+/// What the service still does by itself after the work, until it comes to rest.
+pub async fn aftermath(service: &Service) -> Cost {
+    const LOOK_EVERY: Duration = Duration::from_secs(2);
+    const AT_REST: f64 = 0.02;
+    let (from_us, begun) = (service.cpu_us(), Instant::now());
+    loop {
+        let before_us = service.cpu_us();
+        tokio::time::sleep(LOOK_EVERY).await;
+        let cpu_us = service.cpu_us();
+        if (cpu_us - before_us) / 1e6 < AT_REST * LOOK_EVERY.as_secs_f64() || begun.elapsed() > Duration::from_secs(120)
+        {
+            return Cost { seconds: begun.elapsed().as_secs_f64(), cpu_us: cpu_us - from_us };
+        }
+    }
 }
 
 /// An ingest answer must say that everything was taken: otherwise the figures are of something else.

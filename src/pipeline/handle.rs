@@ -190,8 +190,17 @@ impl Pipeline {
 
     /// The position that every partition has passed.
     pub fn passed(&self) -> u64 {
+        self.positions().min().unwrap_or(0)
+    }
+
+    /// The position that some partition has passed.
+    pub(super) fn furthest(&self) -> u64 {
+        self.positions().max().unwrap_or(0)
+    }
+
+    fn positions(&self) -> impl Iterator<Item = u64> {
         let partitions = self.inner.get().map_or(&[][..], |inner| &inner.partitions);
-        partitions.iter().map(|partition| partition.passed.load(Ordering::Acquire)).min().unwrap_or(0)
+        partitions.iter().map(|partition| partition.passed.load(Ordering::Acquire))
     }
 }
 

@@ -44,7 +44,9 @@ impl Keeper {
     /// Blocks for as long as the disk takes; ingest and questions go on meanwhile.
     pub fn run_once(&mut self, now: Millis) -> io::Result<()> {
         let due = now.since(self.pruned_at) >= PRUNE_EVERY_MS && self.droppable.load(Ordering::Relaxed);
-        if self.pipeline.passed() <= self.written && !due {
+        // Not the position that all have passed: one of them may be about to hear of a group that another has answered,
+        // and hears of it before it is asked for its copy.
+        if self.pipeline.furthest() <= self.written && !due {
             return Ok(());
         }
         let Some(frozen) = self.pipeline.freeze() else { return Ok(()) };

@@ -155,8 +155,13 @@ impl Server {
         let status = self.wait();
         assert_eq!(status.code(), Some(1), "log:\n{}", self.log.text());
         assert_eq!(self.out.text(), "", "it never said that it listens");
-        // The log is read by a thread of its own, which may be a moment behind the end of the process.
+        // As in `logs`.
         eventually_blocking("the reason is logged", || self.log.contains("ERROR").then(|| self.log.text()))
+    }
+
+    /// Waits until it has logged this. The log is read by a thread of its own, a moment behind the process.
+    pub fn logs(&self, text: &str) {
+        eventually_blocking(&format!("{text:?} is logged"), || self.log.contains(text).then_some(()));
     }
 
     /// Resident memory, in bytes.

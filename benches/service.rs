@@ -4,14 +4,23 @@
 //! drive both over loopback, in turns, and the figures are the processes' own CPU time and memory. Nothing here can
 //! fail because of time.
 
+#[path = "service/child.rs"]
 mod child;
+#[path = "service/echo.rs"]
 mod echo;
+#[path = "service/events.rs"]
 mod events;
+#[path = "service/figures.rs"]
 mod figures;
+#[path = "service/ingest.rs"]
 mod ingest;
+#[path = "service/keeping.rs"]
 mod keeping;
+#[path = "service/load.rs"]
 mod load;
+#[path = "service/questions.rs"]
 mod questions;
+#[path = "service/watch.rs"]
 mod watch;
 
 use child::Service;
