@@ -26,6 +26,19 @@ pub enum ClientCommand {
     Watch(WatchArgs),
 }
 
+impl ClientCommand {
+    /// Which server the command talks to.
+    pub fn connection(&self) -> &ConnectionArgs {
+        match self {
+            ClientCommand::Simulate(args) => &args.connection,
+            ClientCommand::Ingest(args) => &args.connection,
+            ClientCommand::Healthcheck(args) => &args.connection,
+            ClientCommand::Get(args) | ClientCommand::Cumulative(args) => &args.connection,
+            ClientCommand::Watch(args) => &args.connection,
+        }
+    }
+}
+
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {

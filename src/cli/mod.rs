@@ -28,8 +28,9 @@ use crate::simulate;
 pub fn run(command: ClientCommand) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return finish(Err(Failure::local("starting threads", error))),
+        Err(error) => return finish(Err(Failure::local("starting threads", error)), ""),
     };
+    let address = command.connection().address.clone();
     let outcome = runtime.block_on(async {
         match command {
             ClientCommand::Simulate(args) => simulate::run(args).await,
@@ -44,16 +45,21 @@ pub fn run(command: ClientCommand) -> ExitCode {
     });
     // A thread may be blocked on standard input for ever.
     runtime.shutdown_background();
-    finish(outcome)
+    finish(outcome, &address)
 }
 
-fn finish(outcome: Result<u8, Failure>) -> ExitCode {
+fn finish(outcome: Result<u8, Failure>, address: &str) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
+            let code = failure.exit_code();
             eprintln!("error: {failure}");
-            ExitCode::from(failure.exit_code())
+            // The transport does not say whom it could not reach.
+            if code == failure::EXIT_UNAVAILABLE {
+                eprintln!("  server: {address}");
+            }
+            ExitCode::from(code)
         }
     }
 }
