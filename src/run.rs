@@ -54,8 +54,6 @@ pub enum ServeError {
     Thread(std::io::Error),
     #[error("the journal is lost: {0}; everything acknowledged is in the data directory as far as the disk kept it")]
     JournalLost(Arc<str>),
-    #[error("interrupted while starting")]
-    Interrupted,
 }
 
 /// Serves until it is told to stop.
@@ -92,7 +90,11 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let mut started = spawn_blocking(move || start(&config_there, address, starting));
     let running = tokio::select! {
         running = &mut started => running.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?,
-        () = signals.next() => return Err(ServeError::Interrupted),
+        () = signals.next() => {
+            // Nothing was acknowledged yet, so there is nothing to finish; the next start reads the journal again.
+            tracing::info!("stopped while starting");
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     health.serving().await;
     greet(&config, address);

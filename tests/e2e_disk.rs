@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::calls::{Client, end_of, next};
 use common::details::assert_told;
 use common::events::{Centre, Figures, at, length, now_ms};
-use common::process::Launch;
+use common::process::{Launch, Server};
 use common::{eventually, in_time};
 use tasktally::api::proto::v1;
 use tonic::{Code, Status};
@@ -156,21 +156,25 @@ async fn a_full_disk_stops_ingest_alone_and_passes_by_itself() {
         acknowledged += BATCH;
     }
 
-    // It stops in order on a full disk, and dies on it; once there is room it starts with everything.
+    end_and_start_when_full(&disk, &launch, server, &centre, acknowledged).await;
+}
+
+/// It stops in order on a full disk, and dies on it; once there is room it starts with everything.
+async fn end_and_start_when_full(disk: &Disk, launch: &Launch, mut server: Server, centre: &Centre, mut end: u64) {
     for signal in ["TERM", "KILL"] {
         let client = Client::to(&server).await;
         let filler = disk.fill();
-        let (refused_from, _) = send_until_refused(&client, &centre, acknowledged).await;
-        acknowledged = refused_from;
+        let (refused_from, _) = send_until_refused(&client, centre, end).await;
+        end = refused_from;
         server.signal(signal);
         let status = server.wait();
         assert!(signal == "KILL" || status.code() == Some(0), "{status}; log:\n{}", server.log.text());
         std::fs::remove_file(filler).unwrap();
         server = launch.start();
         let client = Client::to(&server).await;
-        assert_eq!(figures(&client, &centre).await, centre.figures(0..acknowledged)[0], "{signal}");
-        for from in (0..acknowledged).step_by(BATCH as usize) {
-            assert_eq!(client.send(batch(&centre, from)).await.unwrap().duplicates, BATCH as i64, "{signal}");
+        assert_eq!(figures(&client, centre).await, centre.figures(0..end)[0], "{signal}");
+        for from in (0..end).step_by(BATCH as usize) {
+            assert_eq!(client.send(batch(centre, from)).await.unwrap().duplicates, BATCH as i64, "{signal}");
         }
     }
     // It also starts on a full disk, and answers.
@@ -178,8 +182,8 @@ async fn a_full_disk_stops_ingest_alone_and_passes_by_itself() {
     server.kill();
     let server = launch.start();
     let client = Client::to(&server).await;
-    assert_eq!(figures(&client, &centre).await, centre.figures(0..acknowledged)[0]);
-    let (refused_from, status) = send_until_refused(&client, &centre, acknowledged).await;
+    assert_eq!(figures(&client, centre).await, centre.figures(0..end)[0]);
+    let (refused_from, status) = send_until_refused(&client, centre, end).await;
     assert_told(&status, Code::Unavailable, "JOURNAL_UNWRITABLE", true, &[]);
-    assert_eq!(figures(&client, &centre).await, centre.figures(0..refused_from)[0]);
+    assert_eq!(figures(&client, centre).await, centre.figures(0..refused_from)[0]);
 }

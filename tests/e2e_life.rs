@@ -249,8 +249,8 @@ async fn a_signal_while_starting_ends_it() {
     let (mut server, pipe) = held_in_recovery(data_dir.path());
     server.signal("TERM");
     let status = server.wait();
-    assert!(!status.success(), "it never served");
-    server.logs("interrupted while starting");
+    assert!(status.success(), "it was asked to leave, and left: {status}");
+    server.logs("stopped while starting");
     std::fs::remove_file(pipe).unwrap();
     let server = Launch::on(data_dir.path()).start();
     assert_eq!(Client::to(&server).await.realtime(&workspace(), "").await.unwrap().total_tasks, 1);
