@@ -109,6 +109,7 @@ Exit codes:
   3  the server refuses the request as it is: do not repeat it unchanged
   4  the server cannot be reached, is overloaded or too slow: try again later
   5  something on this side failed: a file, the terminal
+130  stopped by a second signal, or Ctrl-C while loading
 
 Each flag can also be set by the variable that its --help names; flags win over variables.";
 

@@ -123,7 +123,12 @@ const CASES: &[Case] = &[
     (reservation, |event| event.timestamp = Some(at(now_ms() - 30 * 86_400_000 - 60_000)), Reason::TooOld, "timestamp"),
     (reservation, |event| event.timestamp = Some(at(now_ms() + 360_000)), Reason::TooNew, "timestamp"),
     (reservation, |event| event.account_sid = sid("AC", 2), Reason::AccountMismatch, "account_sid"),
-    (reservation, |event| task_of(event).task_channel_unique_name = "x".repeat(1_025), Reason::LimitExceeded, ""),
+    (
+        reservation,
+        |event| task_of(event).task_channel_unique_name = "x".repeat(1_025),
+        Reason::LimitExceeded,
+        "task.task_channel_unique_name",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

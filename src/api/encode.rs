@@ -198,7 +198,7 @@ fn refusal_of(refusal: Refusal) -> Refused {
             (RejectionReason::AccountMismatch, "account_sid", message)
         }
         Refusal::NameTooLong { field, most } => {
-            (RejectionReason::LimitExceeded, "", format!("{field} is longer than {most} bytes"))
+            (RejectionReason::LimitExceeded, field, format!("{field} is longer than {most} bytes"))
         }
         Refusal::LimitExceeded { limit, most } => {
             (RejectionReason::LimitExceeded, "", format!("no room for another one: at most {most} {limit} are held"))

@@ -195,7 +195,7 @@ fn refusals_of_both_kinds_are_listed_by_index_with_the_sid_as_sent() {
             (2, cut.as_str(), RejectionReason::MissingField, "task.sid"),
             (3, "", RejectionReason::AccountMismatch, "account_sid"),
             (4, "EVe", RejectionReason::LimitExceeded, ""),
-            (5, "EVf", RejectionReason::LimitExceeded, ""),
+            (5, "EVf", RejectionReason::LimitExceeded, "task.workflow_name"),
         ]
     );
     assert!(sent.rejected[0].message.contains("1970-01-01T00:00:00Z"));

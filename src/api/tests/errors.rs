@@ -206,7 +206,7 @@ async fn each_refused_event_is_told_and_the_others_go_ahead() {
             (3, TooOld, "timestamp"),
             (4, TooNew, "timestamp"),
             (5, AccountMismatch, "account_sid"),
-            (6, LimitExceeded, ""),
+            (6, LimitExceeded, "task.task_channel_unique_name"),
         ]
     );
     assert!(sent.rejected.iter().all(|row| row.event_sid == sid("EV", 7) && !row.message.is_empty()));
