@@ -12,7 +12,7 @@ use super::codec::Encoded;
 use super::decode::{self, Batch, Refused, Sids, Unread};
 use super::proto::v1::{self, ingest_service_server::IngestService};
 use super::status::{ApiError, of_reading};
-use super::{Api, caller, encode};
+use super::{Api, caller, encode, refusals};
 use crate::pipeline::{Caller, Patience, Submitted};
 
 /// Takes events in.
@@ -65,7 +65,9 @@ async fn queue(api: &Api, caller: &Caller, request: Encoded, patience: Patience)
 impl Queued {
     async fn settled(self) -> Result<v1::IngestEventsResponse, Status> {
         let ingested = self.submitted.settled().await.map_err(ApiError::Ingest)?;
-        Ok(encode::ingested(&self.sids, self.refused, ingested))
+        let answer = encode::ingested(&self.sids, self.refused, ingested);
+        refusals::note(&answer.rejected);
+        Ok(answer)
     }
 }
 

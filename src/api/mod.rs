@@ -13,6 +13,7 @@ pub mod listing;
 pub mod proto;
 pub mod refine;
 pub mod reflection;
+mod refusals;
 pub mod statistics;
 pub mod status;
 pub mod watch;
