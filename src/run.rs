@@ -52,7 +52,7 @@ pub enum ServeError {
     Recover(#[from] RecoveryError),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
-    #[error("the journal is lost: {0}; everything acknowledged is in the data directory as far as the disk kept it")]
+    #[error("cannot go on: {0}; everything acknowledged is in the data directory as far as the disk kept it")]
     JournalLost(Arc<str>),
 }
 

@@ -113,9 +113,13 @@ fn start_threads(
             Partition::new(settings, key, share, count.clone(), shelf.clone(), passed.clone(), clock.clone());
         let inbox = Inbox { calls, questions, verdicts: verdicts_out };
         let owner = Owner { partition, inbox, journal: rows_in.clone(), number };
-        let clock = clock.clone();
+        let (clock, alarm) = (clock.clone(), Alarm { health: health_in.clone(), number });
         let thread = std::thread::Builder::new().name(format!("partition-{number}"));
-        threads.push(thread.spawn(move || owner.run(|| clock.now()))?);
+        let life = move || {
+            let _alarm = alarm;
+            owner.run(|| clock.now());
+        };
+        threads.push(thread.spawn(life)?);
         verdicts.push(verdicts_in);
         handles.push(PartitionHandle {
             calls: calls_in,
@@ -135,6 +139,22 @@ fn fill(pipeline: &Pipeline, inner: Inner) {
     assert!(pipeline.inner.set(inner).is_ok(), "a pipeline was started twice");
 }
 
+/// Rings when the thread of a partition ends by a panic. Nobody else can answer for its workspaces, so the process
+/// must end and come back rather than go on without them.
+struct Alarm {
+    health: watch::Sender<JournalHealth>,
+    number: usize,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let cause = format!("the owner of partition {} has ended by a bug", self.number);
+            self.health.send_replace(JournalHealth::Lost(cause.into()));
+        }
+    }
+}
+
 impl Running {
     /// Settles what has been submitted, ends the threads and closes the journal. Handles that are left answer
     /// `Stopping`. Blocks.
@@ -150,5 +170,49 @@ impl Running {
                 std::panic::resume_unwind(panic);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::super::{Caller, Patience};
+    use super::*;
+    use crate::engine::ChannelFilter;
+
+    /// Tells no time once it is broken.
+    #[derive(Default)]
+    struct Breaking(AtomicBool);
+
+    impl Clock for Breaking {
+        fn now(&self) -> Millis {
+            assert!(!self.0.load(Ordering::Relaxed), "this clock is broken");
+            Millis(1_800_000_000_000)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_partition_that_panics_is_noticed_and_nothing_more_is_taken() {
+        let growth = GrowthLimits { workspaces: 1, channels: 1, workers: 1, activities: 1, tasks: 1, name_bytes: 100 };
+        let settings = Settings {
+            retention_ms: crate::event::DAY_MS,
+            partitions: 2,
+            queue_events: 10,
+            queue_questions: 10,
+            views: 10,
+            views_per_workspace: 10,
+            growth,
+        };
+        let clock = Arc::new(Breaking::default());
+        let running = start_ephemeral(settings, clock.clone(), Pipeline::default()).unwrap();
+        let (pipeline, caller) = (running.pipeline.clone(), Caller::everything());
+        let mut health = pipeline.health().unwrap();
+        clock.0.store(true, Ordering::Relaxed);
+        let workspace = WorkspaceSid::from_bytes([7; 16]);
+        assert!(pipeline.realtime(&caller, workspace, &ChannelFilter::All).await.is_err());
+        let lost = health.wait_for(|health| matches!(health, JournalHealth::Lost(_))).await.unwrap().clone();
+        assert!(format!("{lost:?}").contains("has ended by a bug"), "{lost:?}");
+        assert!(pipeline.submit(&caller, Vec::new(), Patience::Refuse).await.is_err());
     }
 }

@@ -34,7 +34,7 @@ pub enum JournalHealth {
     Writable,
     /// Rolled back and whole; it is tried again each second.
     Unwritable(Arc<str>),
-    /// A sync failed, or it is not known what is on disk: the process must end.
+    /// A sync failed, it is not known what is on disk, or the owner of a partition is gone: the process must end.
     Lost(Arc<str>),
 }
 
