@@ -160,10 +160,6 @@ impl Channels {
         self.names.ids.len().max(self.names.sids.len())
     }
 
-    pub fn heap_bytes(&self) -> usize {
-        self.series.iter().chain([&self.unnamed]).map(History::heap_bytes).sum()
-    }
-
     /// What must outlive the rows: which name each sid stands for.
     pub fn standing(&self) -> Vec<(ChannelSid, Place, Box<str>)> {
         let standing = self.names.sids.iter().filter_map(|(sid, held)| Some((*sid, held.as_ref()?)));

@@ -189,11 +189,6 @@ impl Workspace {
         self.tasks.knows(task)
     }
 
-    /// Bytes of history and duplicates, the parts that grow with the retained events.
-    pub fn heap_bytes(&self) -> usize {
-        self.channels.heap_bytes() + self.duplicates.heap_bytes()
-    }
-
     /// Events whose identity is held.
     pub fn retained_events(&self) -> u64 {
         self.duplicates.len()

@@ -81,10 +81,6 @@ impl Topic {
         self.changes.subscribe()
     }
 
-    pub fn now(&self) -> Millis {
-        self.clock.now()
-    }
-
     pub(super) fn touch(&self) {
         self.asked_at.store(self.clock.now().0, Ordering::Relaxed);
     }
