@@ -1,4 +1,8 @@
+use std::path::PathBuf;
+
+use super::serve::cores;
 use super::*;
+use crate::limits;
 
 fn parse_line(line: &str) -> Result<Arguments, clap::Error> {
     try_parse(line.split_whitespace().map(OsString::from), None)

@@ -100,8 +100,10 @@ impl Connections {
 }
 
 /// Who is at the other end of the connection that a request came on; an extension of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub address: SocketAddr,
+}
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +141,7 @@ where
     let io = TokioIo::new(Guarded::new(io, settings.preface_timeout, settings.write_stall_timeout));
     let service = TowerToHyperService::new(service.map_request(move |request: Request<Incoming>| {
         let mut request = request.map(RequestBody::new);
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(Peer { address: peer });
         request
     }));
     let mut connection = pin!(builder.serve_connection(io, service));

@@ -1,18 +1,20 @@
 //! Every setting, as flags and `TASKTALLY_*` variables, checked once: what comes out of [`parse`] is good to run.
 //! A complaint names its flag. The settings of the client commands are in [`crate::cli::args`].
 
+mod serve;
+#[cfg(test)]
+mod tests;
+
 use std::ffi::{OsStr, OsString};
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::ClientCommand;
-use crate::limits;
+
+pub use serve::ServeConfig;
 
 /// What the process was asked to do.
 #[derive(Debug)]
@@ -40,54 +42,6 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
-}
-
-/// Where the server listens, what it keeps, and for how long.
-#[derive(Args, Clone, Debug, PartialEq)]
-pub struct ServeConfig {
-    /// Address to listen on, gRPC and HTTP alike; port 0 takes a free one.
-    #[arg(long, env = "TASKTALLY_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:50051", value_parser = socket_address)]
-    pub listen: SocketAddr,
-
-    /// Folder of the journal and its checkpoints; created if missing. One process at a time may hold it.
-    #[arg(long, env = "TASKTALLY_DATA_DIR", value_name = "DIR", default_value = "tasktally-data")]
-    pub data_dir: PathBuf,
-
-    /// Keep nothing on disk: --data-dir is not used, and every event is gone with the process.
-    #[arg(long, env = "TASKTALLY_EPHEMERAL", value_parser = BoolishValueParser::new())]
-    pub ephemeral: bool,
-
-    /// How long events can be queried: 1h to 30d.
-    #[arg(long, env = "TASKTALLY_RETENTION", value_name = "DURATION", default_value = "30d", value_parser = retention)]
-    pub retention: Duration,
-
-    /// Base of the `url` fields of answers, such as https://stats.example.com [default: http:// and where it listens]
-    #[arg(long, env = "TASKTALLY_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
-    pub public_url: Option<String>,
-
-    /// Partitions that share the workspaces out, each with a thread of its own [default: one for each core]
-    #[arg(long, env = "TASKTALLY_PARTITIONS", value_name = "N", default_value_t = cores(), hide_default_value = true, value_parser = partitions)]
-    pub partitions: usize,
-
-    /// Longest time that a shutdown may take, whatever clients do.
-    #[arg(long, env = "TASKTALLY_SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "20s", value_parser = shutdown_timeout)]
-    pub shutdown_timeout: Duration,
-
-    /// Time between two checkpoints; a restart replays what came after the last one.
-    #[arg(long, env = "TASKTALLY_CHECKPOINT_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = checkpoint_interval)]
-    pub checkpoint_interval: Duration,
-}
-
-impl ServeConfig {
-    /// The base of `url` fields, without a slash at its end, once it is known where the server really listens.
-    pub fn public_base(&self, bound: SocketAddr) -> String {
-        match &self.public_url {
-            Some(url) => url.clone(),
-            // "Every address" is none that a client could open.
-            None if bound.ip().is_unspecified() => format!("http://localhost:{}", bound.port()),
-            None => format!("http://{bound}"),
-        }
-    }
 }
 
 const EXAMPLES: &str = "\
@@ -195,27 +149,6 @@ fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::PARTITIONS))
-}
-
-fn socket_address(text: &str) -> Result<SocketAddr, String> {
-    let mut found = text.to_socket_addrs().map_err(|error| format!("not an ADDRESS:PORT: {error}"))?;
-    found.next().ok_or_else(|| "the name has no address".to_owned())
-}
-
-fn retention(text: &str) -> Result<Duration, String> {
-    duration_within(text, limits::RETENTION_MIN, limits::RETENTION_MAX)
-}
-
-fn shutdown_timeout(text: &str) -> Result<Duration, String> {
-    duration_within(text, limits::SHUTDOWN_TIMEOUT_MIN, limits::SHUTDOWN_TIMEOUT_MAX)
-}
-
-fn checkpoint_interval(text: &str) -> Result<Duration, String> {
-    duration_within(text, limits::CHECKPOINT_INTERVAL_MIN, limits::CHECKPOINT_INTERVAL_MAX)
-}
-
 /// A duration as people write it (`90s`, `15min`, `30d`), within bounds that are both allowed.
 pub(crate) fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
@@ -226,25 +159,6 @@ pub(crate) fn duration_within(text: &str, min: Duration, max: Duration) -> Resul
     }
 }
 
-fn partitions(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count) if (1..=limits::PARTITIONS).contains(&count) => Ok(count),
-        _ => Err(format!("must be a number from 1 to {}", limits::PARTITIONS)),
-    }
-}
-
-fn public_url(text: &str) -> Result<String, String> {
-    let uri: http::Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
-    let web = matches!(uri.scheme_str(), Some("http" | "https"));
-    if !web || uri.authority().is_none() || uri.query().is_some() {
-        return Err("must be http:// or https://, a host, and at most a path".to_owned());
-    }
-    Ok(text.trim_end_matches('/').to_owned())
-}
-
 fn log_level(text: &str) -> Result<String, String> {
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
-
-#[cfg(test)]
-mod tests;
