@@ -27,7 +27,8 @@ mod keeper;
 mod owner;
 mod partition;
 mod recovery;
-mod row;
+#[doc(hidden)] // open for fuzz/
+pub mod row;
 mod shelf;
 mod start;
 mod store;
