@@ -28,16 +28,17 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 targets=("$@")
 [ $# -gt 0 ] || for file in fuzz/fuzz_targets/*.rs; do targets+=("$(basename "$file" .rs)"); done
 
-# What cargo-fuzz sets: coverage for libFuzzer, the address sanitizer, and debug assertions, so that an overflow is found
-# where it happens. The coverage and sanitizer flags are not stable yet, hence RUSTC_BOOTSTRAP.
-flags=(-Cpasses=sancov-module -Zsanitizer=address -Cdebug-assertions -Ccodegen-units=4 --cfg=fuzzing)
-for argument in -sanitizer-coverage-level=4 -sanitizer-coverage-inline-8bit-counters -sanitizer-coverage-pc-table \
-  -sanitizer-coverage-trace-compares -simplifycfg-branch-fold-threshold=0; do
-  flags+=("-Cllvm-args=$argument")
+# As cargo-fuzz sets them, so that the two share what they build: coverage for libFuzzer, the address sanitizer, and debug
+# assertions, so that an overflow is found where it happens. Not all are stable yet, hence RUSTC_BOOTSTRAP.
+flags="-Cpasses=sancov-module"
+for argument in level=4 inline-8bit-counters pc-table trace-compares; do
+  flags+=" -Cllvm-args=-sanitizer-coverage-$argument"
 done
+flags+=" --cfg fuzzing -Cllvm-args=-simplifycfg-branch-fold-threshold=0 -Zsanitizer=address"
+flags+=" -Cllvm-args=-sanitizer-coverage-stack-depth -Cdebug-assertions -Ccodegen-units=1"
 started=$SECONDS
 # With --target the flags are for the targets alone, not for build scripts and macros.
-RUSTC_BOOTSTRAP=1 RUSTFLAGS="${flags[*]}" cargo build --quiet --locked --release --manifest-path fuzz/Cargo.toml \
+RUSTC_BOOTSTRAP=1 RUSTFLAGS=" $flags" cargo build --quiet --locked --release --manifest-path fuzz/Cargo.toml \
   --target "$host" "${targets[@]/#/--bin=}"
 echo "built ${#targets[@]} targets in $((SECONDS - started)) s"
 

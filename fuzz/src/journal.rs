@@ -59,7 +59,10 @@ fn directory() -> tempfile::TempDir {
     made.expect("a directory of our own")
 }
 
-/// The files of a journal with rows, blocks, a gap, a carry-over and a write-ahead log, and what it says.
+/// What a journal says: its rows with their first positions, and how many carry-overs.
+type Contents = (Vec<(u64, Vec<u8>)>, usize);
+
+/// The files of a journal with rows, a block, a gap, a carry-over and a write-ahead log, and what it says.
 struct Sound {
     db: Vec<u8>,
     wal: Vec<u8>,
@@ -99,7 +102,7 @@ fn sound() -> &'static Sound {
 }
 
 /// All that can be read; `None` where damage was named.
-fn contents(journal: &mut Journal) -> Option<(Vec<(u64, Vec<u8>)>, usize)> {
+fn contents(journal: &mut Journal) -> Option<Contents> {
     let (mut rows, mut carries) = (Vec::new(), 0);
     let read = journal.read(0, &mut |record| {
         rows.push((record.first, record.body.to_vec()));
