@@ -15,6 +15,7 @@ pub mod lines;
 pub mod progress;
 mod render;
 pub mod text;
+mod trust;
 mod watch;
 
 use std::io::{self, Write};

@@ -4,6 +4,7 @@
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::args::ClientCommand;
 
 pub use serve::ServeConfig;
+pub use tls::{ClientAuth, TlsSettings};
 
 /// What the process was asked to do.
 #[derive(Debug)]
