@@ -1,11 +1,12 @@
 //! The thread of a partition: takes what comes, in the order of its urgency.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, never, select_biased};
 
 use super::admission::MOST_IN_GROUP;
-use super::ask::{Call, Question};
+use super::ask::{Call, Forget, Question};
 use super::partition::{Group, LoggedRow, Partition};
 use super::writer::Verdict;
 use crate::event::Millis;
@@ -38,6 +39,8 @@ pub struct Owner {
 /// What the thread knows besides the partition itself.
 struct Turn {
     under_way: Option<Group>,
+    /// Workspaces to be forgotten, each in a group of its own.
+    forgets: VecDeque<Forget>,
     /// Questions that wait for a position.
     waiting: Vec<(u64, tokio::sync::oneshot::Sender<()>)>,
     stopping: bool,
@@ -59,6 +62,7 @@ impl Owner {
         let start = Instant::now();
         let mut turn = Turn {
             under_way: None,
+            forgets: VecDeque::new(),
             waiting: Vec::new(),
             stopping: false,
             refreshed_at: start,
@@ -82,6 +86,7 @@ impl Owner {
                 recv(self.inbox.questions) -> question => match question {
                     Ok(Question::Passed(position, reply)) => turn.waiting.push((position, reply)),
                     Ok(Question::Stop) => turn.stopping = true,
+                    Ok(Question::Forget(forget)) => turn.forgets.push_back(forget),
                     Ok(question) => {
                         self.partition.answer(question);
                         turn.look_soon();
@@ -98,6 +103,7 @@ impl Owner {
             for (_, reply) in turn.waiting.extract_if(.., |(position, _)| *position <= passed) {
                 let _ = reply.send(());
             }
+            self.begin_forgetting(&mut turn, clock());
             if turn.stopping && turn.under_way.is_none() && self.inbox.calls.is_empty() {
                 return;
             }
@@ -121,12 +127,27 @@ impl Owner {
                 let end = self.partition.passed();
                 self.partition.settle(group, end, now);
             }
-            Some(row) => {
-                turn.under_way = Some(group);
-                if self.journal.send((self.number, row)).is_err() {
-                    tracing::error!(partition = self.number, "the journal's thread is gone");
-                }
+            Some(row) => self.hand_over(turn, group, row),
+        }
+    }
+
+    /// Between two groups a workspace that is to be forgotten has its turn.
+    fn begin_forgetting(&mut self, turn: &mut Turn, now: Millis) {
+        while turn.under_way.is_none()
+            && let Some(forget) = turn.forgets.pop_front()
+        {
+            if let Some(group) = self.partition.forget(forget, now)
+                && let Some(row) = group.logged()
+            {
+                self.hand_over(turn, group, row);
             }
+        }
+    }
+
+    fn hand_over(&self, turn: &mut Turn, group: Group, row: LoggedRow) {
+        turn.under_way = Some(group);
+        if self.journal.send((self.number, row)).is_err() {
+            tracing::error!(partition = self.number, "the journal's thread is gone");
         }
     }
 
