@@ -10,8 +10,9 @@
 //! 4. **publish** (`topic.rs`, `shelf.rs`): the answers that somebody asked for are made anew;
 //! 5. **reply**: now the caller hears that its events are on disk and in the statistics.
 //!
-//! `owner.rs` is the thread around a partition, `handle.rs` what the services hold, `recovery.rs` the way up after a
-//! restart, `keeper.rs` writes checkpoints and decides what the journal may drop.
+//! `owner.rs` takes the turns of a partition, `handle.rs` is what the services hold, `recovery.rs` the way up after a
+//! restart, `keeper.rs` writes checkpoints and decides what the journal may drop. `machine.rs` puts these together as
+//! parts that are moved on step by step and never wait; `start.rs` gives each a thread.
 //!
 //! A workspace is forgotten (`Partition::forget`) by a row of its own that goes the same way.
 //!
@@ -26,6 +27,7 @@ mod bytes;
 mod clock;
 mod handle;
 mod keeper;
+mod machine;
 mod owner;
 mod partition;
 mod recovery;
@@ -42,9 +44,11 @@ pub use ask::{
 };
 pub use clock::{Clock, SystemClock};
 pub use handle::{Pipeline, Submitted};
-pub use keeper::Keeper;
+pub use keeper::{Keeper, Round};
+pub use machine::{Machine, Settings, Step};
 pub use owner::LARGEST_CALL;
 pub use recovery::{Recovered, RecoveryError, recover};
-pub use start::{Running, Settings, start, start_ephemeral};
+pub use start::{Running, start, start_ephemeral};
+pub use store::{Chore, Ephemeral, JournalStore, Slice, Store};
 pub use topic::Topic;
 pub use writer::JournalHealth;

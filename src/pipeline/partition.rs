@@ -229,8 +229,7 @@ impl Partition {
         }
     }
 
-    pub fn answer(&mut self, question: Question) {
-        let now = self.clock.now();
+    pub fn answer(&mut self, question: Question, now: Millis) {
         match question {
             Question::Realtime(caller, workspace, filter, reply) => {
                 let answer = self.realtime(&caller, workspace, &filter, now);
@@ -260,7 +259,7 @@ impl Partition {
                 let workspaces = self.workspaces.iter().map(|(sid, state)| (*sid, state.clone())).collect();
                 let _ = reply.send(Frozen { position: self.passed(), workspaces });
             }
-            // These are the thread's own business (`owner.rs`).
+            // These are the owner's own business (`owner.rs`).
             Question::Forget(_) | Question::Passed(..) | Question::Stop => {}
         }
     }
