@@ -29,7 +29,8 @@ mod machine;
 mod owner;
 mod partition;
 mod recovery;
-mod row;
+#[doc(hidden)] // open for fuzz/
+pub mod row;
 mod shelf;
 mod start;
 mod store;
