@@ -5,7 +5,7 @@ use std::{fs, ops::ControlFlow, path::Path, path::PathBuf};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi};
 
 use super::{
-    AppendError, Cause, Cut, Damage, Damaged, MAX_BODY_BYTES, OpenError, ReadError, Record, Row, block,
+    AppendError, Cause, Cut, Damage, Damaged, MAX_BODY_BYTES, OpenError, ReadError, Record, Row, block, carry,
     error::Trouble,
     files,
     lock::Lock,
@@ -99,8 +99,12 @@ impl Journal {
         self.make_room(bytes)?;
         let (tail, census) = self.transact("append", bytes, |db, tail, census| {
             for row in rows {
-                let Row { events, newest_ms, body } = *row;
+                let Row { events, mut newest_ms, body, ends } = *row;
                 assert!(body.len() <= MAX_BODY_BYTES, "a body of {} bytes, at most {MAX_BODY_BYTES}", body.len());
+                if let Some(prefix) = ends {
+                    newest_ms = newest_ms.max(census.newest_ms);
+                    carry::forget_under(db, tail, prefix)?;
+                }
                 let header = Header::new(tail.end + 1, u64::from(events), newest_ms, Codec::Raw, body);
                 header.insert(db, body)?;
                 census.count(&header);

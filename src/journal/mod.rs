@@ -50,6 +50,9 @@ pub struct Row<'a> {
     pub newest_ms: i64,
     /// The events, encoded; at most [`MAX_BODY_BYTES`].
     pub body: &'a [u8],
+    /// Every carry-over whose key begins so goes in the transaction that appends the row, and the row stays for as
+    /// long as any row before it: what it ends can never be read without it.
+    pub ends: Option<&'a [u8]>,
 }
 
 /// A row as it is read back.
