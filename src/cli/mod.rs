@@ -13,6 +13,7 @@ mod ingest;
 pub mod json;
 #[doc(hidden)] // open for fuzz/
 pub mod lines;
+pub mod offline;
 pub mod progress;
 mod render;
 pub mod text;

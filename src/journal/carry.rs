@@ -99,7 +99,7 @@ impl Journal {
 }
 
 /// An entry of the columns key, sum and body, with its checksum, which holds.
-fn checked<'a>(row: &'a SqlRow<'_>) -> Result<(Carry<'a>, u64), Trouble> {
+pub(super) fn checked<'a>(row: &'a SqlRow<'_>) -> Result<(Carry<'a>, u64), Trouble> {
     let sum = row.get::<_, i64>(1)?.cast_unsigned();
     let (key, body) = (row.get_ref(0)?.as_blob(), row.get_ref(2)?.as_blob());
     let (Ok(key), Ok(body)) = (key, body) else {

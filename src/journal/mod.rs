@@ -27,6 +27,7 @@ mod files;
 mod lock;
 mod log;
 mod store;
+mod survey;
 mod tile;
 mod wal;
 
@@ -39,6 +40,7 @@ pub use block::read as read_block;
 pub use carry::Carry;
 pub use error::{AppendError, Cause, Damage, Damaged, OpenError, ReadError};
 pub use log::{Journal, Opened, Stats};
+pub use survey::{Found, Survey};
 pub use wal::Cut;
 
 /// What a partition appends: opaque bytes, and what the journal must know of them.

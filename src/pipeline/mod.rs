@@ -28,6 +28,7 @@ mod clock;
 mod handle;
 mod keeper;
 mod machine;
+pub mod offline;
 mod owner;
 mod partition;
 mod recovery;

@@ -26,6 +26,7 @@ const FORGET: u8 = 0;
 
 /// What a row says at one position.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are events, and each is looked at once and let go")]
 pub enum Entry {
     /// The event was accepted.
     Event(Event),
