@@ -83,6 +83,19 @@ impl Journal {
         Ok((journal, opened))
     }
 
+    /// A log that was opened to be looked at: whatever would write to it is refused.
+    pub(super) fn of(
+        db: Connection,
+        dir: PathBuf,
+        file: PathBuf,
+        settings: Settings,
+        tail: Tail,
+        census: Census,
+        lock: Lock,
+    ) -> Self {
+        Self { db, dir, file, settings, tail, census, wal_bytes: 0, wanted_bytes: 0, lost: false, _lock: lock }
+    }
+
     /// Position of the last event ever appended, also when it was dropped since; 0 when there was none.
     pub fn end(&self) -> u64 {
         self.tail.end

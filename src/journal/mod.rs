@@ -22,11 +22,13 @@ mod age;
 mod block;
 mod carry;
 pub mod checkpoint;
+mod copy;
 mod error;
 mod files;
 mod lock;
 mod log;
 mod store;
+mod survey;
 mod tile;
 mod wal;
 
@@ -37,8 +39,10 @@ pub use age::Compression;
 #[doc(hidden)] // open for fuzz/
 pub use block::read as read_block;
 pub use carry::Carry;
+pub use copy::{CopyError, CopyIn, CopyOut};
 pub use error::{AppendError, Cause, Damage, Damaged, OpenError, ReadError};
 pub use log::{Journal, Opened, Stats};
+pub use survey::{Found, Survey};
 pub use wal::Cut;
 
 /// What a partition appends: opaque bytes, and what the journal must know of them.

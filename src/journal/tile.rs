@@ -123,7 +123,7 @@ impl Gap {
         sum(b"gap", &[self.first, self.last, self.gone as u64])
     }
 
-    fn from_sql(row: &SqlRow<'_>) -> Result<Self, Trouble> {
+    pub(super) fn from_sql(row: &SqlRow<'_>) -> Result<Self, Trouble> {
         let first: i64 = row.get(0)?;
         let gone = match row.get(2)? {
             0 => Gone::Dropped,

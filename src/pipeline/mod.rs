@@ -25,9 +25,11 @@ mod admission;
 mod ask;
 mod bytes;
 mod clock;
+mod copying;
 mod handle;
 mod keeper;
 mod machine;
+pub mod offline;
 mod owner;
 mod partition;
 mod recovery;
@@ -44,6 +46,7 @@ pub use ask::{
     AskError, Caller, CumulativeQuestion, ForgetError, IngestError, Ingested, Patience, Refusal, Scope, Stamped,
 };
 pub use clock::{Clock, SystemClock};
+pub use copying::{CopyRefusal, Copying};
 pub use handle::{Pipeline, Submitted};
 pub use keeper::{Keeper, Round};
 pub use machine::{Machine, Settings, Step};
