@@ -204,7 +204,15 @@ pub fn checkpoint(input: &[u8]) {
 }
 
 fn settings() -> Settings {
-    let growth = GrowthLimits { workspaces: 9, channels: 9, workers: 9, activities: 9, tasks: 9, name_bytes: 99 };
+    let growth = GrowthLimits {
+        workspaces: 9,
+        channels: 9,
+        workers: 9,
+        activities: 9,
+        tasks: 9,
+        name_bytes: 99,
+        ..GrowthLimits::default()
+    };
     Settings {
         retention_ms: 30 * DAY_MS,
         partitions: 1,
@@ -212,6 +220,7 @@ fn settings() -> Settings {
         queue_questions: 1,
         views: 1,
         views_per_workspace: 1,
+        min_free_disk_bytes: 0,
         growth,
     }
 }

@@ -1,6 +1,7 @@
 //! Every setting, as flags and `TASKTALLY_*` variables, checked once: what comes out of [`parse`] is good to run.
 //! A complaint names its flag. The settings of the client commands are in [`crate::cli::args`].
 
+mod bounds;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::ClientCommand;
 
+pub use bounds::BoundsConfig;
 pub use serve::ServeConfig;
 
 /// What the process was asked to do.
@@ -126,10 +128,18 @@ pub fn try_parse(
         (None, None) => default_level.to_owned(),
     };
     let command = match cli.command {
-        CliCommand::Serve(config) => Command::Serve(config),
+        CliCommand::Serve(config) => Command::Serve(checked(config)?),
         CliCommand::Client(command) => Command::Client(command),
     };
     Ok(Arguments { log: LogConfig { format: cli.log.log_format, level }, command })
+}
+
+/// What holds between settings.
+fn checked(config: ServeConfig) -> Result<ServeConfig, clap::Error> {
+    match config.bounds.contradiction() {
+        None => Ok(config),
+        Some(why) => Err(Cli::command().error(ErrorKind::ArgumentConflict, why)),
+    }
 }
 
 /// Puts `serve` where no command is: nothing at all was given, or only flags. Done here rather than by flags on the
