@@ -7,7 +7,8 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::ask::{
-    AskError, Call, Caller, CumulativeQuestion, Frozen, Full, IngestError, Ingested, Patience, Question, Reply, Stamped,
+    AskError, Call, Caller, CumulativeQuestion, Forget, ForgetError, Frozen, Full, IngestError, Ingested, Patience,
+    Question, Reply, Stamped,
 };
 use super::owner::LARGEST_CALL;
 use super::shelf::Shelf;
@@ -128,7 +129,10 @@ impl Pipeline {
                 return Err(AskError::UnknownWorkspace);
             }
             topic.touch();
-            return Ok(topic.latest());
+            let latest = topic.latest();
+            if !topic.has_ended() {
+                return Ok(latest);
+            }
         }
         partition.ask(|reply| Question::Realtime(*caller, workspace, channel.clone(), reply)).await
     }
@@ -188,6 +192,17 @@ impl Pipeline {
         channel: &ChannelFilter,
     ) -> Result<Arc<Topic>, AskError> {
         self.partition(workspace)?.ask(|reply| Question::Topic(*caller, workspace, channel.clone(), reply)).await
+    }
+
+    /// Forgets everything of a workspace, durably, as if no event had ever named it; answers the revision since which
+    /// it is gone. Whoever hears nothing may ask again: that the workspace is unknown means that it is forgotten.
+    pub async fn forget(&self, caller: &Caller, workspace: WorkspaceSid) -> Result<i64, ForgetError> {
+        let partition = self.partition(workspace)?;
+        let _place = partition.asking.try_acquire().map_err(|_| partition.questions_full())?;
+        let (reply, answer) = oneshot::channel();
+        let forget = Forget { caller: *caller, workspace, reply };
+        partition.questions.send(Question::Forget(forget)).map_err(|_| AskError::Stopping)?;
+        answer.await.unwrap_or(Err(AskError::Stopping.into()))
     }
 
     /// Whether the journal can take events; `None` before the start.
@@ -252,9 +267,12 @@ impl Inner {
 }
 
 impl PartitionHandle {
+    fn questions_full(&self) -> AskError {
+        AskError::Overloaded(Full::now("max_queued_questions", self.most_asking))
+    }
+
     async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Question) -> Result<T, AskError> {
-        let overloaded = |_| AskError::Overloaded(Full::now("max_queued_questions", self.most_asking));
-        let _place = self.asking.try_acquire().map_err(overloaded)?;
+        let _place = self.asking.try_acquire().map_err(|_| self.questions_full())?;
         let (reply, answer) = oneshot::channel();
         self.questions.send(question(reply)).map_err(|_| AskError::Stopping)?;
         answer.await.unwrap_or(Err(AskError::Stopping))

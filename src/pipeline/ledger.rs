@@ -217,7 +217,6 @@ impl Ledger {
     }
 
     /// The workspace is gone, and its account has room for what it held.
-    #[allow(dead_code, reason = "for whoever forgets a workspace")]
     pub fn release(&mut self, workspace: WorkspaceSid) {
         let Some(Entry { account, holding, counted }) = self.entries.remove(&workspace) else { return };
         holding.exchange(&counted, &Counts::default());

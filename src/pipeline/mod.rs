@@ -15,6 +15,8 @@
 //! restart, `keeper.rs` writes checkpoints and decides what the journal may drop. `machine.rs` puts these together as
 //! parts that are moved on step by step and never wait; `start.rs` gives each a thread.
 //!
+//! A workspace is forgotten (`Partition::forget`) by a row of its own that goes the same way.
+//!
 //! Invariants:
 //! - A partition has at most one group under way; while it is being synced, questions see the state before it.
 //! - A position is passed only after everything up to it is applied and published, so a reader that takes the position
@@ -29,6 +31,7 @@ mod handle;
 mod keeper;
 mod ledger;
 mod machine;
+pub mod offline;
 mod owner;
 mod partition;
 mod recovery;
@@ -42,7 +45,9 @@ mod topic;
 mod writer;
 
 pub use admission::MOST_AHEAD_MS;
-pub use ask::{AskError, Caller, CumulativeQuestion, Full, IngestError, Ingested, Patience, Refusal, Scope, Stamped};
+pub use ask::{
+    AskError, Caller, CumulativeQuestion, ForgetError, Full, IngestError, Ingested, Patience, Refusal, Scope, Stamped,
+};
 pub use clock::{Clock, SystemClock};
 pub use growth::{AccountLimits, GrowthLimits};
 pub use handle::{Pipeline, Submitted};

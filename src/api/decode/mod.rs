@@ -15,7 +15,8 @@ pub mod wire;
 pub use event::{Batch, Outline, Refused, Sids, Unread, batch, event, outline};
 pub use page::{PageRequest, channel_page, channel_token, workspace_page, workspace_token};
 pub use question::{
-    CumulativeRequest, RealtimeRequest, WatchRequest, cumulative, realtime, statistics, watch_realtime,
+    CumulativeRequest, RealtimeRequest, WatchRequest, cumulative, forget_workspace, realtime, statistics,
+    watch_realtime,
 };
 
 use tonic_types::FieldViolation;
