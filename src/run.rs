@@ -127,7 +127,8 @@ fn routes(api: &Api, health: &Health) -> Routes {
 
 /// The streams that only the server can end: a watch whose client reads nothing is never polled again.
 fn is_endless(path: &str) -> bool {
-    path == "/tasktally.v1.StatisticsService/WatchRealtime" || server::is_library_stream(path)
+    let ours = ["/tasktally.v1.StatisticsService/WatchRealtime", "/tasktally.v1.AdminService/Backup"];
+    ours.contains(&path) || server::is_library_stream(path)
 }
 
 /// Opens the journal, replays it, and starts the threads. Blocks.

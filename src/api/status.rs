@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::event::{Second, WorkspaceSid};
 use crate::limits;
-use crate::pipeline::{AskError, Full, IngestError};
+use crate::pipeline::{AskError, CopyRefusal, Full, IngestError};
 
 const DOMAIN: &str = "tasktally";
 
@@ -42,6 +42,8 @@ pub enum ApiError {
     List(AskError),
     /// Events could not be taken in.
     Ingest(IngestError),
+    /// There is no copy of the journal, or no more of it.
+    Backup(CopyRefusal),
     /// The server is shutting down.
     Stopping,
 }
@@ -82,7 +84,32 @@ pub fn status(error: ApiError) -> Status {
         ApiError::Ask(workspace, error) => unanswered(Some(workspace), error),
         ApiError::List(error) => unanswered(None, error),
         ApiError::Ingest(error) => untaken(error),
+        ApiError::Backup(refusal) => uncopied(refusal),
         ApiError::Stopping => stopping(),
+    }
+}
+
+fn uncopied(refusal: CopyRefusal) -> Status {
+    let text = refusal.to_string();
+    match refusal {
+        CopyRefusal::NotKept => {
+            let text = "the server keeps nothing on disk: there is nothing to back up".to_owned();
+            refused(Code::FailedPrecondition, "NOTHING_ON_DISK", text, [])
+        }
+        CopyRefusal::UnderWay => retriable(Code::ResourceExhausted, "BACKUP_UNDER_WAY", text, RETRY_AFTER, []),
+        CopyRefusal::TooSlow => refused(Code::Aborted, "BACKUP_TOO_SLOW", text, []),
+        CopyRefusal::Forgotten => refused(Code::Aborted, "BACKUP_INTERRUPTED", text, []),
+        CopyRefusal::Unreadable(cause) => {
+            let cause = cut(&cause, MOST_CAUSE_BYTES).to_owned();
+            refused(
+                Code::DataLoss,
+                "JOURNAL_DAMAGED",
+                format!("the journal cannot be read: {cause}"),
+                [("cause", cause)],
+            )
+        }
+        CopyRefusal::Starting => starting(),
+        CopyRefusal::Stopping => stopping(),
     }
 }
 
@@ -243,6 +270,10 @@ mod tests {
         Full { limit: "max_queued_events", most: 7, retry_after_ms }
     }
 
+    fn backup(refusal: CopyRefusal) -> Status {
+        status(ApiError::Backup(refusal))
+    }
+
     /// Code, reason, whether a retry is offered, number of bad fields.
     fn shape(status: &Status) -> (Code, String, bool, usize) {
         let details = status.get_error_details();
@@ -293,6 +324,13 @@ mod tests {
                 true,
                 0,
             ),
+            (backup(CopyRefusal::NotKept), Code::FailedPrecondition, "NOTHING_ON_DISK", false, 0),
+            (backup(CopyRefusal::UnderWay), Code::ResourceExhausted, "BACKUP_UNDER_WAY", true, 0),
+            (backup(CopyRefusal::TooSlow), Code::Aborted, "BACKUP_TOO_SLOW", false, 0),
+            (backup(CopyRefusal::Forgotten), Code::Aborted, "BACKUP_INTERRUPTED", false, 0),
+            (backup(CopyRefusal::Unreadable("page 3".into())), Code::DataLoss, "JOURNAL_DAMAGED", false, 0),
+            (backup(CopyRefusal::Starting), Code::Unavailable, "STARTING", true, 0),
+            (backup(CopyRefusal::Stopping), Code::Unavailable, "SHUTTING_DOWN", true, 0),
         ];
         for (status, code, reason, retry, bad) in expected {
             assert_eq!(shape(&status), (code, reason.to_owned(), retry, bad));

@@ -124,7 +124,7 @@ pub fn run(command: OfflineCommand) -> ExitCode {
 }
 
 /// Shows progress; findings go where the command's own lines go.
-struct Teller {
+pub(super) struct Teller {
     progress: Progress,
     /// Whether findings are the command's output, and not beside it.
     findings_out: bool,
@@ -145,11 +145,11 @@ impl Listener for Teller {
     }
 }
 
-fn teller(findings_out: bool) -> Teller {
+pub(super) fn teller(findings_out: bool) -> Teller {
     Teller { progress: Progress::new(Some(0), "{pos}/{len}"), findings_out }
 }
 
-fn failed(dir: &Path, error: UpkeepError) -> Failure {
+pub(super) fn failed(dir: &Path, error: UpkeepError) -> Failure {
     match error {
         UpkeepError::Sink(error) => Failure::local("the output", error),
         error => Failure::local(dir.display().to_string(), io::Error::other(error)),

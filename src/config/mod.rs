@@ -59,6 +59,7 @@ Examples:
   tasktally watch WS...                        a live view
   tasktally ingest events.ndjson               load events, one JSON object a line
   tasktally healthcheck                        for probes
+  tasktally backup /backup/monday              of the running server; restore: serve --data-dir /backup/monday
   tasktally verify /var/lib/tasktally          looks for damage in a data directory that no server has
   tasktally export /var/lib/tasktally -o events.ndjson
 

@@ -10,6 +10,7 @@ use super::ask::{
     AskError, Call, Caller, CumulativeQuestion, Forget, ForgetError, Frozen, Full, IngestError, Ingested, Patience,
     Question, Reply, Stamped,
 };
+use super::copying::{CopyMessage, CopyRefusal, Copying};
 use super::owner::LARGEST_CALL;
 use super::shelf::Shelf;
 use super::topic::Topic;
@@ -29,6 +30,7 @@ pub(super) struct Inner {
     pub partitions: Box<[PartitionHandle]>,
     pub health: watch::Receiver<JournalHealth>,
     pub queue_events: usize,
+    pub copies: Sender<CopyMessage>,
 }
 
 pub(super) struct PartitionHandle {
@@ -203,6 +205,11 @@ impl Pipeline {
         let forget = Forget { caller: *caller, workspace, reply };
         partition.questions.send(Question::Forget(forget)).map_err(|_| AskError::Stopping)?;
         answer.await.unwrap_or(Err(AskError::Stopping.into()))
+    }
+
+    /// Begins a copy of the journal, as it is now. At most one at a time.
+    pub async fn copy(&self) -> Result<Copying, CopyRefusal> {
+        Copying::begin(&self.inner.get().ok_or(CopyRefusal::Starting)?.copies).await
     }
 
     /// Whether the journal can take events; `None` before the start.

@@ -26,6 +26,7 @@ mod admission;
 mod ask;
 mod bytes;
 mod clock;
+mod copying;
 mod growth;
 mod handle;
 mod keeper;
@@ -49,6 +50,7 @@ pub use ask::{
     AskError, Caller, CumulativeQuestion, ForgetError, Full, IngestError, Ingested, Patience, Refusal, Scope, Stamped,
 };
 pub use clock::{Clock, SystemClock};
+pub use copying::{CopyRefusal, Copying};
 pub use growth::{AccountLimits, GrowthLimits};
 pub use handle::{Pipeline, Submitted};
 pub use keeper::{Keeper, Round};

@@ -9,11 +9,12 @@ use tokio::sync::watch;
 
 use super::ask::IngestError;
 use super::clock::Clock;
+use super::copying::{Copies, CopyMessage};
 use super::machine::Step;
 use super::partition::LoggedRow;
 use super::space::Space;
 use super::store::{Chore, Store};
-use crate::journal::{AppendError, Row};
+use crate::journal::{AppendError, Journal, Row};
 use crate::limits;
 
 /// How long a caller should wait before it tries again while the journal cannot be written.
@@ -48,6 +49,7 @@ pub struct Desk {
     pub rows: Receiver<(usize, LoggedRow)>,
     pub verdicts: Vec<Sender<Verdict>>,
     pub chores: Receiver<Chore>,
+    pub copies: Receiver<CopyMessage>,
     pub health: watch::Sender<JournalHealth>,
     /// `None` where nobody looks after the disk.
     pub space: Option<Space>,
@@ -59,6 +61,7 @@ pub struct Desk {
 pub struct Writer {
     store: Box<dyn Store>,
     desk: Desk,
+    copies: Copies,
     clock: Arc<dyn Clock>,
     /// In the clock's uptime.
     probe_at: Duration,
@@ -71,7 +74,7 @@ pub struct Writer {
 impl Writer {
     pub fn new(store: Box<dyn Store>, desk: Desk, clock: Arc<dyn Clock>) -> Writer {
         let probe_at = clock.uptime();
-        Writer { store, desk, clock, probe_at, refused: false, short: None }
+        Writer { store, desk, copies: Copies::default(), clock, probe_at, refused: false, short: None }
     }
 
     /// Commits what is ready, and does one slice of what is to be done besides. Over once every partition is gone.
@@ -88,14 +91,18 @@ impl Writer {
             let outcome = self.store.probe();
             self.note(&outcome);
         }
+        // A piece of a copy, between two groups.
+        let copied =
+            self.desk.copies.try_recv().map(|message| self.copies.serve(message, self.store.journal(), uptime));
         // Chores go in slices, between groups; without a chore under way there is nothing to hurry for.
-        if self.do_chores() { Step::Busy } else { Step::Idle(PROBE_EVERY) }
+        if self.do_chores() || copied.is_ok() { Step::Busy } else { Step::Idle(PROBE_EVERY) }
     }
 
     /// Blocks until there may be a row, or for so long.
     pub fn wait(&self, at_most: Duration) {
         let mut select = Select::new();
         select.recv(&self.desk.rows);
+        select.recv(&self.desk.copies);
         let _ = select.ready_timeout(at_most);
     }
 
@@ -105,6 +112,9 @@ impl Writer {
         let rows: Vec<Row<'_>> = ready.iter().map(|(_, row)| row.as_row()).collect();
         let outcome = self.store.append(&rows);
         self.note(&outcome);
+        if outcome.is_ok() && rows.iter().any(|row| row.ends.is_some()) {
+            self.copies.forgotten();
+        }
         for (number, verdicts) in self.desk.verdicts.iter().enumerate() {
             let took_part = ready.iter().any(|(partition, _)| *partition == number);
             let verdict = match &outcome {
@@ -167,6 +177,11 @@ impl Writer {
     /// One slice of what is to be done besides; answers whether there is more.
     fn do_chores(&mut self) -> bool {
         if self.refused || matches!(*self.desk.health.borrow(), JournalHealth::Lost(_)) {
+            return false;
+        }
+        if self.copies.hold(self.clock.uptime()) {
+            let outcome = self.store.journal().map_or(Ok(()), Journal::tidy);
+            self.note(&outcome);
             return false;
         }
         while let Ok(chore) = self.desk.chores.try_recv() {
