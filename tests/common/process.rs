@@ -212,3 +212,32 @@ impl Drop for Server {
         }
     }
 }
+
+/// Runs a command of the binary to its end, with nothing on standard input and no settings from outside.
+pub fn tasktally<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tasktally"));
+    command.args(arguments);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TASKTALLY_")) {
+        command.env_remove(name);
+    }
+    let output = command.env_remove("RUST_LOG").stdin(Stdio::null()).output().expect("the binary starts");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+    Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// What it printed on standard output, given that it went well.
+    #[track_caller]
+    pub fn well(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.out
+    }
+}
