@@ -242,8 +242,17 @@ fn settings() -> Settings {
 /// refusal that names something, or in workspaces that answer.
 pub fn recovery(input: &[u8]) {
     let mut bytes = Bytes(input);
+    static NEW: OnceLock<Vec<u8>> = OnceLock::new();
+    // Making a file costs more than all that follows.
+    let new = NEW.get_or_init(|| {
+        let dir = directory();
+        let (journal, _) = Journal::open(dir.path(), "fuzz").expect("a new journal");
+        journal.close().expect("closing");
+        fs::read(dir.path().join(FILES[0])).expect("a journal's file")
+    });
     let dir = directory();
-    let (mut journal, _) = Journal::open(dir.path(), "fuzz").expect("a new journal");
+    fs::write(dir.path().join(FILES[0]), new).expect("writing to memory");
+    let (mut journal, _) = Journal::open(dir.path(), "fuzz").expect("a journal");
     let (rows, carries, sections) = (bytes.byte() % 4, bytes.byte() % 4, bytes.byte() % 4);
     for _ in 0..rows {
         let events = u32::from(bytes.byte()).max(1);
