@@ -1,6 +1,7 @@
 //! Every setting, as flags and `TASKTALLY_*` variables, checked once: what comes out of [`parse`] is good to run.
 //! A complaint names its flag. The settings of the client commands are in [`crate::cli::args`].
 
+mod bounds;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::args::ClientCommand;
 use crate::cli::offline::OfflineCommand;
 
+pub use bounds::BoundsConfig;
 pub use serve::ServeConfig;
 pub use tls::{ClientAuth, TlsSettings};
 
@@ -137,11 +139,19 @@ pub fn try_parse(
         (None, None) => default_level.to_owned(),
     };
     let command = match cli.command {
-        CliCommand::Serve(config) => Command::Serve(config),
+        CliCommand::Serve(config) => Command::Serve(checked(config)?),
         CliCommand::Client(command) => Command::Client(command),
         CliCommand::Offline(command) => Command::Offline(command),
     };
     Ok(Arguments { log: LogConfig { format: cli.log.log_format, level }, command })
+}
+
+/// What holds between settings.
+fn checked(config: ServeConfig) -> Result<ServeConfig, clap::Error> {
+    match config.bounds.contradiction() {
+        None => Ok(config),
+        Some(why) => Err(Cli::command().error(ErrorKind::ArgumentConflict, why)),
+    }
 }
 
 /// Puts `serve` where no command is: nothing at all was given, or only flags. Done here rather than by flags on the

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::bounds::BoundsConfig;
 use super::duration_within;
 use super::tls::TlsSettings;
 use crate::limits;
@@ -48,6 +49,9 @@ pub struct ServeConfig {
 
     #[command(flatten)]
     pub tls: TlsSettings,
+
+    #[command(flatten)]
+    pub bounds: BoundsConfig,
 }
 
 impl ServeConfig {
