@@ -8,6 +8,7 @@ pub mod authority;
 pub mod calls;
 pub mod details;
 pub mod events;
+pub mod hostile;
 pub mod process;
 pub mod raw;
 pub mod stalled;

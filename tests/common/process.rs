@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::eventually_blocking;
 
@@ -188,6 +189,20 @@ impl Server {
 
     pub fn threads(&self) -> u64 {
         self.status_line("Threads:")
+    }
+
+    /// Open files, connections included.
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Processor time used so far.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name, in parentheses, may hold blanks; of what follows it, the 12th and 13th are times, in ticks of 10 ms.
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ').collect::<Vec<_>>();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(ticks * 10)
     }
 
     fn status_line(&self, name: &str) -> u64 {
