@@ -12,8 +12,8 @@ use super::codec::Encoded;
 use super::decode::{self, Batch, Refused, Sids, Unread};
 use super::proto::v1::{self, ingest_service_server::IngestService};
 use super::status::{ApiError, of_reading};
-use super::{Api, caller, encode, refusals};
-use crate::pipeline::{Caller, Patience, Submitted};
+use super::{Api, caller, encode, permit, refusals};
+use crate::pipeline::{Caller, Patience, Role, Submitted};
 
 /// Takes events in.
 pub struct Ingest {
@@ -41,6 +41,8 @@ impl IngestService for Ingest {
         request: Request<Streaming<Encoded>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let caller = caller(&request);
+        // At once: a stream may be silent for as long as it likes.
+        permit(&caller, Role::Ingest)?;
         Ok(Response::new(Answers::new(self.api.clone(), caller, request.into_inner())))
     }
 }
@@ -58,6 +60,7 @@ async fn queue(api: &Api, caller: &Caller, request: Encoded, patience: Patience)
         Unread::NotTheMessage(error) => ApiError::NotTheMessage { cause: error.to_string() },
         Unread::TooMany { sent } => ApiError::TooManyEvents { sent, most },
     })?;
+    permit(caller, Role::Ingest)?;
     let submitted = api.pipeline.submit(caller, events, patience).await.map_err(ApiError::Ingest)?;
     Ok(Queued { sids, refused, submitted })
 }

@@ -7,8 +7,8 @@ use super::decode::{self, channel_token, workspace_token};
 use super::proto::v1;
 use super::statistics::ask;
 use super::status::ApiError;
-use super::{caller, encode};
-use crate::pipeline::Pipeline;
+use super::{caller, encode, permit};
+use crate::pipeline::{Pipeline, Role};
 
 pub(super) async fn workspaces(
     pipeline: &Pipeline,
@@ -16,6 +16,7 @@ pub(super) async fn workspaces(
 ) -> Result<v1::ListWorkspacesResponse, Status> {
     let caller = caller(&request);
     let page = decode::workspace_page(request.into_inner()).map_err(ApiError::BadFields)?;
+    permit(&caller, Role::Read)?;
     let rows = pipeline.workspaces(&caller, page.after, page.rows + 1).await.map_err(ApiError::List)?;
     let (rows, last) = cut(&rows, page.rows);
     Ok(v1::ListWorkspacesResponse {
@@ -30,6 +31,7 @@ pub(super) async fn task_channels(
 ) -> Result<v1::ListTaskChannelsResponse, Status> {
     let caller = caller(&request);
     let (workspace, page) = decode::channel_page(request.into_inner()).map_err(ApiError::BadFields)?;
+    permit(&caller, Role::Read)?;
     let after = page.after.as_deref();
     let rows = ask(workspace, pipeline.channels(&caller, workspace, after, page.rows + 1)).await?;
     let (rows, last) = cut(&rows, page.rows);

@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::event::{Second, WorkspaceSid};
 use crate::limits;
-use crate::pipeline::{AskError, IngestError};
+use crate::pipeline::{AskError, IngestError, Role};
 
 const DOMAIN: &str = "tasktally";
 
@@ -32,6 +32,8 @@ pub enum ApiError {
     NotTheMessage { cause: String },
     /// The message is larger than the server takes, before or after decompression.
     TooLarge { most_bytes: usize },
+    /// The caller is known and has not the role that this call needs.
+    NotPermitted { needed: Role },
     /// A question about this workspace has no answer.
     Ask(WorkspaceSid, AskError),
     /// A question about no workspace in particular has no answer.
@@ -61,6 +63,10 @@ pub fn status(error: ApiError) -> Status {
         ApiError::TooLarge { most_bytes } => {
             let text = format!("the message is larger than {most_bytes} bytes");
             refused(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", text, [("limit_bytes", most_bytes.to_string())])
+        }
+        ApiError::NotPermitted { needed } => {
+            let text = format!("this needs credentials with the role {}", needed.name());
+            refused(Code::PermissionDenied, "ROLE_MISSING", text, [("role", needed.name().to_owned())])
         }
         ApiError::Ask(workspace, error) => unanswered(Some(workspace), error),
         ApiError::List(error) => unanswered(None, error),
@@ -245,6 +251,7 @@ mod tests {
                 0,
             ),
             (status(ApiError::TooLarge { most_bytes: 4 }), Code::ResourceExhausted, "MESSAGE_TOO_LARGE", false, 0),
+            (status(ApiError::NotPermitted { needed: Role::Admin }), Code::PermissionDenied, "ROLE_MISSING", false, 0),
             (ask(AskError::UnknownWorkspace), Code::NotFound, "WORKSPACE_NOT_FOUND", false, 0),
             (ask(AskError::WindowTooOld { oldest, asked }), Code::OutOfRange, "START_TOO_OLD", false, 0),
             (ask(AskError::EmptyWindow { field: "start_time" }), Code::InvalidArgument, "BAD_FIELDS", false, 1),

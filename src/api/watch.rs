@@ -20,8 +20,8 @@ use super::feed::{Feed, Frame, Offer, Source, Want};
 use super::proto::v1;
 use super::statistics::{Statistics, ask};
 use super::status::ApiError;
-use super::{caller, status};
-use crate::pipeline::Topic;
+use super::{caller, permit, status};
+use crate::pipeline::{Role, Topic};
 
 pub(super) async fn open(
     service: &Statistics,
@@ -31,6 +31,7 @@ pub(super) async fn open(
     let caller = caller(&request);
     let WatchRequest { workspace, channel, min_interval, heartbeat } =
         decode::watch_realtime(request.into_inner()).map_err(ApiError::BadFields)?;
+    permit(&caller, Role::Read)?;
     let topic = ask(workspace, service.api.pipeline.topic(&caller, workspace, &channel)).await?;
     let feed = service.hub.feed(workspace, channel, topic);
     Ok(Watch::new(feed, Pace { min_interval, heartbeat }, called, service.api.stop.clone()))

@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod client;
+pub mod credentials;
 pub mod delivery;
 pub mod failure;
 mod get;
@@ -13,6 +14,7 @@ mod lines;
 pub mod progress;
 mod render;
 pub mod text;
+pub mod token;
 mod watch;
 
 use std::io::{self, Write};
@@ -55,6 +57,9 @@ fn finish(outcome: Result<u8, Failure>, address: &str) -> ExitCode {
         Err(failure) => {
             let code = failure.exit_code();
             eprintln!("error: {failure}");
+            if let Some(advice) = failure.advice() {
+                eprintln!("  {advice}");
+            }
             // The transport does not say whom it could not reach.
             if code == failure::EXIT_UNAVAILABLE {
                 eprintln!("  server: {address}");

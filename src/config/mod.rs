@@ -1,6 +1,7 @@
 //! Every setting, as flags and `TASKTALLY_*` variables, checked once: what comes out of [`parse`] is good to run.
 //! A complaint names its flag. The settings of the client commands are in [`crate::cli::args`].
 
+mod access;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::ClientCommand;
+use crate::cli::credentials::CredentialsCommand;
 
+pub use access::{AccessConfig, Reflection};
 pub use serve::ServeConfig;
 
 /// What the process was asked to do.
@@ -27,6 +30,7 @@ pub struct Arguments {
 pub enum Command {
     Serve(ServeConfig),
     Client(ClientCommand),
+    Credentials(CredentialsCommand),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +59,7 @@ Examples:
   tasktally watch WS...                        a live view
   tasktally ingest events.ndjson               load events, one JSON object a line
   tasktally healthcheck                        for probes
+  tasktally credentials new --name pump --roles ingest >> credentials.toml
 
 Exit codes:
   0  done
@@ -63,6 +68,7 @@ Exit codes:
   3  the server refuses the request as it is: do not repeat it unchanged
   4  the server cannot be reached, is overloaded or too slow: try again later
   5  something on this side failed: a file, the terminal
+  6  the server does not know us, or not as somebody who may do this: see --token-file
 130  stopped by a second signal, or Ctrl-C while loading
 
 Each flag can also be set by the variable that its --help names; flags win over variables.";
@@ -101,6 +107,9 @@ enum CliCommand {
     Serve(ServeConfig),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Make and check the credentials that a server knows its callers by.
+    #[command(subcommand)]
+    Credentials(CredentialsCommand),
 }
 
 /// The arguments of this process. Ends the process on --help and on bad usage.
@@ -128,6 +137,7 @@ pub fn try_parse(
     let command = match cli.command {
         CliCommand::Serve(config) => Command::Serve(config),
         CliCommand::Client(command) => Command::Client(command),
+        CliCommand::Credentials(command) => Command::Credentials(command),
     };
     Ok(Arguments { log: LogConfig { format: cli.log.log_format, level }, command })
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::ask::{Caller, Refusal};
+use super::ask::Refusal;
+use super::caller::Caller;
 use crate::engine::{Table, TableSet, Workspace};
 use crate::event::{AccountSid, Event, HOUR_MS, Millis, WorkspaceSid};
 use crate::limits;
@@ -78,7 +79,9 @@ impl Door<'_> {
     }
 
     fn verdict(&mut self, caller: &Caller, event: &Event) -> Result<Verdict, Refusal> {
-        let workspace = self.workspaces.get(&event.workspace);
+        // Of what is not the caller's nothing is looked at, so that no answer can tell of it.
+        let is_own = caller.sees(event.account);
+        let workspace = if is_own { self.workspaces.get(&event.workspace) } else { None };
         let mut oldest = self.now.minus(self.retention_ms);
         if let Some(workspace) = workspace {
             // After the host's clock was set back: what is forgotten can no longer be recognised.
@@ -91,7 +94,7 @@ impl Door<'_> {
         if event.at > newest {
             return Err(Refusal::TooNew { newest });
         }
-        if !caller.sees(event.account) {
+        if !is_own {
             return Err(Refusal::AccountMismatch);
         }
         let bound = workspace.map(Workspace::account).or_else(|| self.claims.accounts.get(&event.workspace).copied());

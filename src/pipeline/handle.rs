@@ -7,8 +7,9 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::ask::{
-    AskError, Call, Caller, CumulativeQuestion, Frozen, IngestError, Ingested, Patience, Question, Reply, Stamped,
+    AskError, Call, CumulativeQuestion, Frozen, IngestError, Ingested, Patience, Question, Reply, Stamped,
 };
+use super::caller::Caller;
 use super::owner::LARGEST_CALL;
 use super::shelf::Shelf;
 use super::topic::Topic;

@@ -21,6 +21,7 @@
 mod admission;
 mod ask;
 mod bytes;
+mod caller;
 mod clock;
 mod handle;
 mod keeper;
@@ -35,7 +36,8 @@ mod topic;
 mod writer;
 
 pub use admission::{GrowthLimits, MOST_AHEAD_MS};
-pub use ask::{AskError, Caller, CumulativeQuestion, IngestError, Ingested, Patience, Refusal, Scope, Stamped};
+pub use ask::{AskError, CumulativeQuestion, IngestError, Ingested, Patience, Refusal, Stamped};
+pub use caller::{Caller, Role, Roles, Scope};
 pub use clock::{Clock, SystemClock};
 pub use handle::{Pipeline, Submitted};
 pub use keeper::Keeper;

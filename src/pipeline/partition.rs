@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::admission::{Claims, Door, Verdict, WorkspaceCount};
-use super::ask::{AskError, Call, Caller, CumulativeQuestion, Frozen, IngestError, Ingested, Question, Stamped};
+use super::ask::{AskError, Call, CumulativeQuestion, Frozen, IngestError, Ingested, Question, Stamped};
+use super::caller::Caller;
 use super::clock::Clock;
 use super::shelf::Shelf;
 use super::topic::Topic;

@@ -52,6 +52,12 @@ impl Launch {
         Launch::serve().with(["--ephemeral"])
     }
 
+    /// As [`Launch::ephemeral`], on this address.
+    pub fn listening_on(address: &str) -> Launch {
+        let launch = Launch { arguments: Vec::new(), working_dir: None };
+        launch.with(["serve", "--ephemeral", "--listen", address])
+    }
+
     fn serve() -> Launch {
         let launch = Launch { arguments: Vec::new(), working_dir: None };
         launch.with(["serve", "--listen", "127.0.0.1:0"])

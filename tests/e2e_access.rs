@@ -1,0 +1,545 @@
+//! Who may do what, over the wire: every method, each kind of credential, and the two walls between accounts.
+
+mod common;
+#[path = "../src/access/tests/mint.rs"]
+mod mint;
+
+use std::fs;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use common::calls::Client;
+use common::details::{assert_told, told};
+use common::events::{ACCOUNT, bare, created, now_ms, sid};
+use common::process::{Launch, Server};
+use common::{eventually, in_time, raw};
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use tasktally::access::issue::{NewToken, new_token};
+use tasktally::api::proto::DESCRIPTORS;
+use tasktally::api::proto::v1::{self, EventType, RejectionReason};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+
+const OTHER_ACCOUNT: &str = "AC000000000000000000000000000000bb";
+
+/// A credentials file, and the tokens of its entries by name.
+struct People {
+    dir: TempDir,
+    entries: Vec<(&'static str, &'static str, &'static str, NewToken)>,
+}
+
+impl People {
+    /// Each with a name, an account and roles.
+    fn of(people: &[(&'static str, &'static str, &'static str)]) -> People {
+        let entry = |(name, account, roles): &(_, _, _)| (*name, *account, *roles, new_token().unwrap());
+        let people = People { dir: tempfile::tempdir().unwrap(), entries: people.iter().map(entry).collect() };
+        people.write();
+        people
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("credentials.toml")
+    }
+
+    fn text(&self) -> String {
+        let entry = |(name, account, roles, token): &(&str, &str, &str, NewToken)| {
+            let sum = &token.sha256;
+            format!(
+                "[[credential]]\nname = \"{name}\"\naccount = \"{account}\"\nroles = {roles}\nsha256 = \"{sum}\"\n\n"
+            )
+        };
+        self.entries.iter().map(entry).collect()
+    }
+
+    fn write(&self) {
+        // As tools do it: a file beside, renamed into place.
+        let beside = self.dir.path().join("next.toml");
+        fs::write(&beside, self.text()).unwrap();
+        fs::rename(beside, self.file()).unwrap();
+    }
+
+    fn without(&mut self, name: &str) {
+        self.entries.retain(|(other, ..)| *other != name);
+        self.write();
+    }
+
+    fn token(&self, name: &str) -> &str {
+        &self.entries.iter().find(|(other, ..)| *other == name).unwrap().3.token
+    }
+
+    fn bearer(&self, name: &str) -> String {
+        format!("Bearer {}", self.token(name))
+    }
+
+    fn launch(&self) -> Launch {
+        Launch::ephemeral().with(["--credentials"]).with([self.file()])
+    }
+}
+
+/// The message, shown with this credential.
+fn shown<T>(authorization: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", authorization.parse().unwrap());
+    request
+}
+
+async fn call(client: &Client, path: &str, authorization: Option<&str>, message: &[u8]) -> Result<Bytes, Status> {
+    let headers: Vec<_> = authorization.map(|value| ("authorization", value)).into_iter().collect();
+    let body = raw::whole_body(raw::framed(message, false));
+    in_time(path, raw::call_with(client.channel.clone(), path, &headers, body)).await
+}
+
+async fn send(client: &Client, authorization: &str, events: Vec<v1::Event>) -> v1::IngestEventsResponse {
+    let request = shown(authorization, v1::IngestEventsRequest { events });
+    client.ingest().ingest_events(request).await.unwrap().into_inner()
+}
+
+/// Every method of the contract, by path.
+fn methods() -> Vec<String> {
+    let set = FileDescriptorSet::decode(DESCRIPTORS).unwrap();
+    let ours = set.file.iter().filter(|file| file.package() == "tasktally.v1");
+    let services = ours.flat_map(|file| &file.service);
+    let of = |service: &prost_types::ServiceDescriptorProto| {
+        let path =
+            |method: &prost_types::MethodDescriptorProto| format!("/tasktally.v1.{}/{}", service.name(), method.name());
+        service.method.iter().map(path).collect::<Vec<_>>()
+    };
+    services.flat_map(of).collect()
+}
+
+/// The role that each method needs, and a request that is good.
+fn good_request(path: &str) -> (&'static str, Vec<u8>) {
+    let workspace_sid = sid("WS", 1);
+    match path.rsplit('/').next().unwrap() {
+        "GetRealtime" | "GetCumulative" | "GetStatistics" | "WatchRealtime" | "ListTaskChannels" => {
+            // The workspace is the first field of each.
+            ("read", v1::GetRealtimeRequest { workspace_sid, task_channel: String::new() }.encode_to_vec())
+        }
+        "ListWorkspaces" => ("read", Vec::new()),
+        "IngestEvents" | "StreamEvents" => {
+            let events = vec![bare(900, EventType::WorkspaceUpdated, &workspace_sid, now_ms())];
+            ("ingest", v1::IngestEventsRequest { events }.encode_to_vec())
+        }
+        // A further method of AdminService; its request may be bad, its role may not.
+        _ if path.contains("Admin") => {
+            ("admin", v1::GetRealtimeRequest { workspace_sid, ..Default::default() }.encode_to_vec())
+        }
+        _ => panic!("say which role {path} needs"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_method_asks_who_calls_before_it_reads_and_what_they_may_after() {
+    let people = People::of(&[
+        ("reader", "all", r#"["read"]"#),
+        ("feeder", "all", r#"["ingest"]"#),
+        ("keeper", "all", r#"["admin"]"#),
+    ]);
+    let mut server = people.launch().start();
+    let client = Client::to(&server).await;
+    send(&client, &people.bearer("feeder"), vec![created(1, &sid("WS", 1), now_ms(), "voice")]).await;
+    let who = [("read", "reader"), ("ingest", "feeder"), ("admin", "keeper")];
+    let methods = methods();
+    assert!(methods.len() >= 8, "{methods:?}");
+    for path in &methods {
+        let (needed, good) = good_request(path);
+        let junk = [0xff; 16];
+        for (shown, reason) in [
+            (None, "CREDENTIALS_MISSING"),
+            (Some("Bearer tt_wrong"), "CREDENTIALS_WRONG"),
+            (Some("Basic dXNlcjp0b2tlbg=="), "CREDENTIALS_WRONG"),
+            (Some("Digest x"), "CREDENTIALS_WRONG"),
+        ] {
+            for message in [&good[..], &junk] {
+                let status = call(&client, path, shown, message).await.unwrap_err();
+                assert_told(&status, Code::Unauthenticated, reason, false, &[]);
+            }
+        }
+        for (role, name) in who.into_iter().filter(|(role, _)| *role != needed) {
+            let status = call(&client, path, Some(&people.bearer(name)), &good).await.unwrap_err();
+            let told = assert_told(&status, Code::PermissionDenied, "ROLE_MISSING", false, &[]);
+            assert_eq!(told.metadata("role"), needed, "{path} as {role}");
+            if !path.ends_with("StreamEvents") {
+                let status = call(&client, path, Some(&people.bearer(name)), &junk).await.unwrap_err();
+                assert_eq!(status.code(), Code::InvalidArgument, "what is no request is told so first: {path}");
+            }
+        }
+        if !path.ends_with("WatchRealtime") && needed != "admin" {
+            let name = who.iter().find(|(role, _)| *role == needed).unwrap().1;
+            call(&client, path, Some(&people.bearer(name)), &good).await.unwrap();
+        }
+    }
+    server.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_open_and_reflection_is_as_it_was_set() {
+    let people = People::of(&[("reader", "all", r#"["read"]"#)]);
+    let reflect = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    for (setting, stranger, known) in [
+        ("known", Code::Unauthenticated, Code::Ok),
+        ("open", Code::Ok, Code::Ok),
+        ("off", Code::Unauthenticated, Code::Unimplemented),
+    ] {
+        let server = people.launch().with(["--reflection", setting]).start();
+        let client = Client::to(&server).await;
+        assert_eq!(client.health_of("").await.unwrap(), ServingStatus::Serving);
+        // list_services: ""
+        let code = async |shown: Option<&str>| match call(&client, reflect, shown, &[0x3a, 0]).await {
+            Ok(_) => Code::Ok,
+            Err(status) => status.code(),
+        };
+        assert_eq!(code(None).await, stranger, "{setting}");
+        assert_eq!(code(Some(&people.bearer("reader"))).await, known, "{setting}");
+        let http = tokio::task::spawn_blocking(move || http1(&server.address, "GET /v1/Workspaces HTTP/1.1"));
+        let answer = in_time("an answer over HTTP/1", http).await.unwrap().to_lowercase();
+        assert!(answer.starts_with("http/1.1 401"), "{answer}");
+        assert!(answer.contains("www-authenticate: bearer") && answer.contains("www-authenticate: basic"), "{answer}");
+    }
+    // Where nobody is asked, everybody may ask what there is.
+    let server = Launch::ephemeral().start();
+    assert!(call(&Client::to(&server).await, reflect, None, &[0x3a, 0]).await.is_ok());
+}
+
+fn http1(address: &str, line: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "{line}\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// A status as it is on the wire, with this sid taken out.
+fn wire(status: &Status, asked: &str) -> (Code, String, Vec<u8>) {
+    let blank = "WS--------------------------------";
+    let details = status.details().to_vec();
+    let at = details.windows(asked.len()).position(|window| window == asked.as_bytes());
+    let mut blanked = details.clone();
+    if let Some(at) = at {
+        blanked[at..at + asked.len()].copy_from_slice(blank.as_bytes());
+    }
+    (status.code(), status.message().replace(asked, blank), blanked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_accounts_workspace_answers_exactly_as_one_that_does_not_exist() {
+    let people = People::of(&[
+        ("all", "all", r#"["read", "ingest"]"#),
+        ("mine", ACCOUNT, r#"["read", "ingest"]"#),
+        ("theirs", OTHER_ACCOUNT, r#"["read", "ingest"]"#),
+    ]);
+    let server = people.launch().start();
+    let client = Client::to(&server).await;
+    let (mine, unknown) = (sid("WS", 1), sid("WS", 0xdead));
+    send(&client, &people.bearer("mine"), vec![created(1, &mine, now_ms(), "voice")]).await;
+    let theirs = people.bearer("theirs");
+    // Asked for by its owner and by a watcher first, so that every shelf and cache holds it.
+    let mut watch = client
+        .statistics()
+        .watch_realtime(shown(
+            &people.bearer("mine"),
+            v1::WatchRealtimeRequest { workspace_sid: mine.clone(), ..Default::default() },
+        ))
+        .await
+        .unwrap()
+        .into_inner();
+    in_time("a first message", watch.message()).await.unwrap().unwrap();
+    let too_old = Some(common::events::at(now_ms() - 40 * 86_400_000));
+    for owner in ["mine", "all"] {
+        let request = v1::GetRealtimeRequest { workspace_sid: mine.clone(), task_channel: String::new() };
+        assert!(client.statistics().get_realtime(shown(&people.bearer(owner), request)).await.is_ok());
+    }
+    for path in [raw::REALTIME, raw::CUMULATIVE, raw::STATISTICS, raw::WATCH, raw::CHANNELS] {
+        for channel in ["", "voice", "never-heard-of"] {
+            let ask = async |workspace: &str, start| {
+                let (workspace_sid, task_channel) = (workspace.to_owned(), channel.to_owned());
+                let message = match path {
+                    raw::CUMULATIVE | raw::STATISTICS => {
+                        let request = v1::GetCumulativeRequest {
+                            workspace_sid,
+                            task_channel,
+                            start_time: start,
+                            ..Default::default()
+                        };
+                        request.encode_to_vec()
+                    }
+                    raw::CHANNELS => {
+                        v1::ListTaskChannelsRequest { workspace_sid, ..Default::default() }.encode_to_vec()
+                    }
+                    _ => v1::GetRealtimeRequest { workspace_sid, task_channel }.encode_to_vec(),
+                };
+                call(&client, path, Some(&theirs), &message).await.unwrap_err()
+            };
+            for start in [None, too_old] {
+                let (foreign, none) = (ask(&mine, start).await, ask(&unknown, start).await);
+                assert_eq!(foreign.code(), Code::NotFound, "{path} {channel:?}");
+                assert_eq!(told(&foreign).metadata("workspace_sid"), mine);
+                assert_eq!(wire(&foreign, &mine), wire(&none, &unknown), "{path} {channel:?}");
+            }
+        }
+    }
+    // The owner of all narrows itself by a user name.
+    let narrowed = basic(OTHER_ACCOUNT, people.token("all"));
+    let request = v1::GetRealtimeRequest { workspace_sid: mine.clone(), task_channel: String::new() };
+    let status = client.statistics().get_realtime(shown(&narrowed, request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+}
+
+fn basic(user: &str, token: &str) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{token}")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_and_their_tokens_show_only_what_is_the_callers() {
+    let people = People::of(&[
+        ("all", "all", r#"["read", "ingest"]"#),
+        ("mine", ACCOUNT, r#"["read", "ingest"]"#),
+        ("theirs", OTHER_ACCOUNT, r#"["read", "ingest"]"#),
+    ]);
+    let server = people.launch().start();
+    let client = Client::to(&server).await;
+    // In turn, so that each page of one would pass over the other's.
+    let owner = |number: u64| if number.is_multiple_of(2) { "mine" } else { "theirs" };
+    for number in 1..=9 {
+        let mut event = created(number, &sid("WS", number), now_ms(), "voice");
+        event.account_sid = (if owner(number) == "mine" { ACCOUNT } else { OTHER_ACCOUNT }).to_owned();
+        assert_eq!(send(&client, &people.bearer(owner(number)), vec![event]).await.accepted, 1);
+    }
+    for (name, expected) in [("mine", vec![2, 4, 6, 8]), ("theirs", vec![1, 3, 5, 7, 9]), ("all", (1..=9).collect())] {
+        let mut seen = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListWorkspacesRequest { page_size: 2, page_token };
+            let page =
+                client.statistics().list_workspaces(shown(&people.bearer(name), request)).await.unwrap().into_inner();
+            seen.extend(page.workspaces.into_iter().map(|workspace| workspace.workspace_sid));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen, expected.into_iter().map(|number| sid("WS", number)).collect::<Vec<_>>(), "{name}");
+    }
+    // A token of another's list goes on in one's own, and shows nothing of where it came from.
+    let first =
+        |name: &str| shown(&people.bearer(name), v1::ListWorkspacesRequest { page_size: 1, page_token: String::new() });
+    let page_token = client.statistics().list_workspaces(first("theirs")).await.unwrap().into_inner().next_page_token;
+    let request = v1::ListWorkspacesRequest { page_size: 1, page_token };
+    let page = client.statistics().list_workspaces(shown(&people.bearer("mine"), request)).await.unwrap().into_inner();
+    assert_eq!(page.workspaces[0].workspace_sid, sid("WS", 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_another_account_is_refused_whatever_its_workspace_is() {
+    let people = People::of(&[("mine", ACCOUNT, r#"["ingest"]"#), ("theirs", OTHER_ACCOUNT, r#"["ingest"]"#)]);
+    let server = people.launch().start();
+    let client = Client::to(&server).await;
+    let (known, unknown) = (sid("WS", 1), sid("WS", 2));
+    let event = |number: u64, workspace: &str| created(number, workspace, now_ms(), "voice");
+    assert_eq!(send(&client, &people.bearer("mine"), vec![event(1, &known)]).await.accepted, 1);
+    // The same event again would be a duplicate, were it looked at.
+    let answer =
+        send(&client, &people.bearer("theirs"), vec![event(1, &known), event(2, &known), event(3, &unknown)]).await;
+    let refused: Vec<_> = answer.rejected.iter().map(|one| (one.reason(), one.field.as_str(), &one.message)).collect();
+    assert_eq!((answer.accepted, answer.duplicates, refused.len()), (0, 0, 3));
+    for one in &refused {
+        assert_eq!((one.0, one.1, one.2), (RejectionReason::AccountMismatch, "account_sid", refused[0].2));
+        assert!(!one.2.contains("AC0"), "{}", one.2);
+    }
+    // What was refused bound no workspace.
+    let mut own = event(3, &unknown);
+    own.account_sid = OTHER_ACCOUNT.to_owned();
+    assert_eq!(send(&client, &people.bearer("theirs"), vec![own]).await.accepted, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_streams_end_when_their_credential_is_taken_away_and_others_go_on() {
+    let mut people = People::of(&[("goes", "all", r#"["read", "ingest"]"#), ("stays", "all", r#"["read", "ingest"]"#)]);
+    let server = people.launch().start();
+    let client = Client::to(&server).await;
+    let workspace = sid("WS", 1);
+    send(&client, &people.bearer("stays"), vec![created(1, &workspace, now_ms(), "voice")]).await;
+    let mut watches = Vec::new();
+    for name in ["goes", "stays"] {
+        let request = shown(&people.bearer(name), common::calls::quiet_watch(&workspace));
+        let mut watch = client.statistics().watch_realtime(request).await.unwrap().into_inner();
+        common::calls::next(&mut watch).await;
+        watches.push(watch);
+    }
+    let (requests, there) = mpsc::channel(4);
+    let stream = shown(&people.bearer("goes"), ReceiverStream::new(there));
+    let mut answers = client.ingest().stream_events(stream).await.unwrap().into_inner();
+    requests.send(v1::IngestEventsRequest::default()).await.unwrap();
+    in_time("an answer", answers.message()).await.unwrap().unwrap();
+
+    people.without("goes");
+    for status in [common::calls::end_of(&mut watches[0]).await, common::calls::end_of(&mut answers).await] {
+        assert_told(&status, Code::Unauthenticated, "CREDENTIALS_ENDED", false, &[]);
+    }
+    send(&client, &people.bearer("stays"), vec![created(2, &workspace, now_ms(), "voice")]).await;
+    assert_eq!(common::calls::next(&mut watches[1]).await.total_tasks, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_secret_is_logged_even_at_the_finest_level() {
+    let mut people = People::of(&[("reader", "all", r#"["read"]"#), ("goes", "all", r#"["read"]"#)]);
+    let levels = "trace,tasktally=trace,h2=trace,hyper=trace,tower=trace,tonic=trace,axum=trace";
+    let server = people.launch().with(["--log-level", levels]).start();
+    let client = Client::to(&server).await;
+    let tokens: Vec<String> = ["reader", "goes"].map(|name| people.token(name).to_owned()).into();
+    let sums: Vec<String> = people.entries.iter().map(|entry| entry.3.sha256.clone()).collect();
+    let wrong = new_token().unwrap().token;
+    let mut shown_values = vec![format!("Bearer {wrong}"), basic("user", &wrong)];
+    for token in &tokens {
+        shown_values.extend([format!("Bearer {token}"), basic(OTHER_ACCOUNT, token)]);
+    }
+    for value in &shown_values {
+        let _ = call(&client, raw::WORKSPACES, Some(value), &[]).await;
+        let address = server.address.clone();
+        let line = format!("GET / HTTP/1.1\r\nauthorization: {value}");
+        in_time("HTTP/1", tokio::task::spawn_blocking(move || http1(&address, &line))).await.unwrap();
+    }
+    people.without("goes");
+    server.logs("took over a changed file");
+    fs::write(people.file(), format!("[[credential]]\nsecret = \"{wrong}\"\n")).unwrap();
+    server.logs("cannot be used");
+    let log = server.log.text();
+    assert!(log.contains("TRACE"), "the finest level is on");
+    let secrets = tokens.iter().chain([&wrong]).chain(&sums).cloned();
+    let in_base64 = shown_values.iter().filter_map(|value| value.strip_prefix("Basic ").map(str::to_owned));
+    for secret in secrets.chain(in_base64) {
+        assert!(!log.contains(&secret), "the log holds {secret}");
+        assert!(!server.out.contains(&secret));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_that_is_bad_changes_nothing_and_a_bad_one_at_the_start_refuses_it() {
+    let people = People::of(&[("reader", "all", r#"["read"]"#)]);
+    let server = people.launch().start();
+    let client = Client::to(&server).await;
+    fs::write(people.file(), people.text() + "\nroles = 7\n").unwrap();
+    server.logs("credentials.toml:7: ");
+    assert!(call(&client, raw::WORKSPACES, Some(&people.bearer("reader")), &[]).await.is_ok());
+    let why = people.launch().spawn().refuses_to_start();
+    assert!(why.contains("credentials.toml:7: "), "{why}");
+    fs::remove_file(people.file()).unwrap();
+    server.logs("cannot read");
+    assert!(call(&client, raw::WORKSPACES, Some(&people.bearer("reader")), &[]).await.is_ok());
+    people.write();
+    let why = Launch::ephemeral().with(["--credentials", "/nowhere/credentials.toml"]).spawn().refuses_to_start();
+    assert!(why.contains("cannot read /nowhere/credentials.toml"), "{why}");
+}
+
+#[test]
+fn an_address_that_others_can_reach_needs_credentials_or_a_word() {
+    let open = Launch::listening_on("0.0.0.0:0");
+    let why = open.spawn().refuses_to_start();
+    for way in ["--credentials", "--allow-unauthenticated", "127.0.0.1", "credentials new"] {
+        assert!(why.contains(way), "{why}");
+    }
+    let server = Launch::listening_on("0.0.0.0:0").with(["--allow-unauthenticated"]).start();
+    server.logs("UNAUTHENTICATED");
+    let people = People::of(&[("reader", "all", r#"["read"]"#)]);
+    Launch::listening_on("0.0.0.0:0").with(["--credentials"]).with([people.file()]).start();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_tokens_let_in_by_their_claims_and_end_in_time() {
+    use serde_json::json;
+    let (dir, signer) = (tempfile::tempdir().unwrap(), mint::Signer::rsa());
+    let jwks = dir.path().join("jwks.json");
+    fs::write(&jwks, mint::set(&[signer.jwk("k1")])).unwrap();
+    let launch = Launch::ephemeral().with(["--jwt-issuer", "https://issuer.example", "--jwt-audience", "tasktally"]);
+    let server: Server = launch.with(["--jwt-roles-claim", "/access/roles", "--jwt-jwks"]).with([&jwks]).start();
+    let client = Client::to(&server).await;
+    let now_s = now_ms() / 1000;
+    let claims = |account: &str, roles: &str, exp: i64| json!({"iss": "https://issuer.example", "aud": "tasktally", "exp": exp, "account": account, "access": {"roles": roles}});
+    let bearer = |claims| format!("Bearer {}", signer.token("k1", &claims));
+    let feeder = bearer(claims(ACCOUNT, "ingest", now_s + 3600));
+    assert_eq!(send(&client, &feeder, vec![created(1, &sid("WS", 1), now_ms(), "voice")]).await.accepted, 1);
+    let status = call(&client, raw::WORKSPACES, Some(&feeder), &[]).await.unwrap_err();
+    assert_told(&status, Code::PermissionDenied, "ROLE_MISSING", false, &[]);
+    let expired = bearer(claims("all", "read", now_s - 60));
+    let status = call(&client, raw::WORKSPACES, Some(&expired), &[]).await.unwrap_err();
+    assert_told(&status, Code::Unauthenticated, "CREDENTIALS_EXPIRED", false, &[]);
+    let unsigned = format!(
+        "Bearer {}.{}.",
+        mint::text(br#"{"alg":"none"}"#),
+        mint::text(claims("all", "read", now_s + 60).to_string().as_bytes())
+    );
+    let status = call(&client, raw::WORKSPACES, Some(&unsigned), &[]).await.unwrap_err();
+    assert_told(&status, Code::Unauthenticated, "CREDENTIALS_WRONG", false, &[]);
+    // In the last seconds of its leeway: the stream outlives its token by nothing more.
+    let ending = bearer(claims("all", "read", now_s - 24));
+    let request = shown(&ending, common::calls::quiet_watch(&sid("WS", 1)));
+    let mut watch = client.statistics().watch_realtime(request).await.unwrap().into_inner();
+    let status = common::calls::end_of(&mut watch).await;
+    assert_told(&status, Code::Unauthenticated, "CREDENTIALS_ENDED", false, &[]);
+    // Another key takes over without a restart.
+    let next = mint::Signer::ed25519();
+    fs::write(&jwks, mint::set(&[next.jwk("k2")])).unwrap();
+    let token = format!("Bearer {}", next.token("k2", &claims("all", "read", now_s + 3600)));
+    eventually("the new key is known", async || call(&client, raw::WORKSPACES, Some(&token), &[]).await.ok()).await;
+    let status =
+        call(&client, raw::WORKSPACES, Some(&bearer(claims("all", "read", now_s + 3600))), &[]).await.unwrap_err();
+    assert_told(&status, Code::Unauthenticated, "CREDENTIALS_WRONG", false, &[]);
+}
+
+/// The client command with this environment: its exit code, and what it printed on both.
+fn command(arguments: &[&str], token: Option<&str>) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tasktally"));
+    command.args(arguments).env_remove("TASKTALLY_TOKEN").env_remove("TASKTALLY_ADDRESS");
+    if let Some(token) = token {
+        command.env("TASKTALLY_TOKEN", token);
+    }
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn people_make_a_token_and_the_client_commands_use_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, token_file) = (dir.path().join("credentials.toml"), dir.path().join("token"));
+    let mut tokens = Vec::new();
+    let mut text = String::new();
+    for (name, roles) in [("feeder", "ingest,read"), ("keeper", "admin")] {
+        let (code, entry, said) = command(&["credentials", "new", "--name", name, "--roles", roles], None);
+        assert_eq!(code, Some(0), "{said}");
+        tokens.push(said.trim().rsplit(' ').next().unwrap().to_owned());
+        assert!(tokens.last().unwrap().starts_with("tt_") && !entry.contains("tt_"), "{said}{entry}");
+        text += &entry;
+    }
+    fs::write(&file, text).unwrap();
+    fs::write(&token_file, format!("{}\n", tokens[0])).unwrap();
+    let (code, listed, said) = command(&["credentials", "check", file.to_str().unwrap()], None);
+    assert!(code == Some(0) && listed.contains("feeder") && listed.contains("keeper"), "{listed}{said}");
+    let server = Launch::ephemeral().with(["--credentials"]).with([&file]).start();
+    let (url, token_path) = (server.url(), token_file.to_str().unwrap());
+
+    let simulate = ["simulate", "--backfill", "5m", "--address", &url, "--token-file", token_path];
+    let (code, _, said) = command(&simulate, None);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, shown, said) = command(&["get", "--address", &url], Some(&tokens[0]));
+    assert!(code == Some(0) && shown.contains("WS"), "{shown}{said}");
+    for (token, words) in [
+        (None, ["CREDENTIALS_MISSING", "--token-file"]),
+        (Some("tt_wrong"), ["CREDENTIALS_WRONG", "check the token"]),
+        (Some(&*tokens[1]), ["ROLE_MISSING", "read"]),
+    ] {
+        let (code, _, said) = command(&["get", "--address", &url], token);
+        assert_eq!(code, Some(6), "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        assert!(token.is_none_or(|token| !said.contains(token)), "{said}");
+    }
+    // Probes need no token.
+    assert_eq!(command(&["healthcheck", "--address", &url], None).0, Some(0));
+    server.stop();
+}
