@@ -9,8 +9,10 @@ pub mod failure;
 mod get;
 mod healthcheck;
 mod ingest;
-mod json;
-mod lines;
+#[doc(hidden)] // open for fuzz/
+pub mod json;
+#[doc(hidden)] // open for fuzz/
+pub mod lines;
 pub mod progress;
 mod render;
 pub mod text;

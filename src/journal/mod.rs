@@ -34,6 +34,8 @@ mod wal;
 mod tests;
 
 pub use age::Compression;
+#[doc(hidden)] // open for fuzz/
+pub use block::read as read_block;
 pub use carry::Carry;
 pub use error::{AppendError, Cause, Damage, Damaged, OpenError, ReadError};
 pub use log::{Journal, Opened, Stats};

@@ -178,15 +178,12 @@ impl Pipeline {
         Some(self.inner.get()?.health.clone())
     }
 
-    /// A copy of every partition, each as of its own position, for a checkpoint. Blocks.
-    pub(super) fn freeze(&self) -> Option<Vec<Frozen>> {
-        let mut frozen = Vec::new();
-        for partition in self.inner.get()?.partitions.iter() {
-            let (reply, answer) = oneshot::channel();
-            partition.questions.send(Question::Freeze(reply)).ok()?;
-            frozen.push(answer.blocking_recv().ok()?);
-        }
-        Some(frozen)
+    /// Asks for a copy of one partition, as of its own position, for a checkpoint. `None` where it is gone.
+    pub(super) fn freeze(&self, number: usize) -> Option<oneshot::Receiver<Frozen>> {
+        let partition = self.inner.get()?.partitions.get(number)?;
+        let (reply, answer) = oneshot::channel();
+        partition.questions.send(Question::Freeze(reply)).ok()?;
+        Some(answer)
     }
 
     /// The position that every partition has passed.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::Settings;
 use super::ask::Frozen;
@@ -23,39 +24,130 @@ const PRUNE_EVERY_MS: i64 = HOUR_MS;
 
 /// Owns the checkpoints of a data directory and decides what the journal may drop.
 pub struct Keeper {
-    pub(super) pipeline: Pipeline,
-    pub(super) settings: Settings,
-    pub(super) key: u64,
-    pub(super) dir: PathBuf,
-    pub(super) chores: Sender<Chore>,
+    pipeline: Pipeline,
+    settings: Settings,
+    key: u64,
+    dir: PathBuf,
+    chores: Sender<Chore>,
     /// The carry-overs that are on disk or on their way.
-    pub(super) carried: BTreeSet<Vec<u8>>,
+    carried: BTreeSet<Vec<u8>>,
     /// The position of the last checkpoint.
-    pub(super) written: u64,
+    written: u64,
     /// Whether the journal has seen rows that may be dropped.
-    pub(super) droppable: Arc<AtomicBool>,
-    pub(super) pruned_at: Millis,
+    droppable: Arc<AtomicBool>,
+    pruned_at: Millis,
     /// Ends before this are in the carry-over already.
-    pub(super) carried_to: Millis,
+    carried_to: Millis,
+}
+
+/// One round of the keeper: it takes a copy of each partition, one after the other, and then writes.
+pub struct Round {
+    now: Millis,
+    /// Whether old rows are to be dropped.
+    prunes: bool,
+    copies: Vec<Frozen>,
+    next: Next,
+}
+
+/// What a round goes on with.
+enum Next {
+    Awaited(oneshot::Receiver<Frozen>),
+    Arrived(Frozen),
+    /// All copies are there.
+    Write,
+    /// A partition is gone, and with it the reason for all this.
+    Gone,
+}
+
+impl Round {
+    /// Blocks until the next step has something to do.
+    fn wait(&mut self) {
+        self.next = match std::mem::replace(&mut self.next, Next::Gone) {
+            Next::Awaited(copy) => copy.blocking_recv().map_or(Next::Gone, Next::Arrived),
+            next @ (Next::Arrived(_) | Next::Write | Next::Gone) => next,
+        };
+    }
 }
 
 impl Keeper {
+    #[expect(clippy::too_many_arguments, reason = "made in one place, of what that place has at hand")]
+    pub(super) fn new(
+        pipeline: Pipeline,
+        settings: Settings,
+        key: u64,
+        dir: &Path,
+        chores: Sender<Chore>,
+        carried: BTreeSet<Vec<u8>>,
+        written: u64,
+        droppable: Arc<AtomicBool>,
+    ) -> Keeper {
+        let (pruned_at, carried_to) = (Millis(0), Millis(0));
+        let dir = dir.to_path_buf();
+        Keeper { pipeline, settings, key, dir, chores, carried, written, droppable, pruned_at, carried_to }
+    }
+
     /// Writes a checkpoint if anything has happened since the last one, and has old rows dropped if it is time.
     /// Blocks for as long as the disk takes; ingest and questions go on meanwhile.
     pub fn run_once(&mut self, now: Millis) -> io::Result<()> {
-        let due = now.since(self.pruned_at) >= PRUNE_EVERY_MS && self.droppable.load(Ordering::Relaxed);
+        let mut round = self.begin(now);
+        while let Some(mut under_way) = round.take() {
+            under_way.wait();
+            round = self.step(under_way)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a round if there is anything to do.
+    pub fn begin(&self, now: Millis) -> Option<Round> {
+        let prunes = now.since(self.pruned_at) >= PRUNE_EVERY_MS && self.droppable.load(Ordering::Relaxed);
         // Not the position that all have passed: one of them may be about to hear of a group that another has answered,
         // and hears of it before it is asked for its copy.
-        if self.pipeline.furthest() <= self.written && !due {
-            return Ok(());
+        if self.pipeline.furthest() <= self.written && !prunes {
+            return None;
         }
-        let Some(frozen) = self.pipeline.freeze() else { return Ok(()) };
-        let position = frozen.iter().map(|partition| partition.position).min().unwrap_or(0);
+        let mut round = Round { now, prunes, copies: Vec::new(), next: Next::Write };
+        self.ask(&mut round);
+        Some(round)
+    }
+
+    /// Asks for the next copy.
+    fn ask(&self, round: &mut Round) {
+        let taken = round.copies.len();
+        round.next = if taken < self.settings.partitions {
+            self.pipeline.freeze(taken).map_or(Next::Gone, Next::Awaited)
+        } else {
+            Next::Write
+        };
+    }
+
+    /// Goes on as far as it can without waiting for a partition; `None` when the round is over.
+    pub fn step(&mut self, mut round: Round) -> io::Result<Option<Round>> {
+        let copy = match std::mem::replace(&mut round.next, Next::Gone) {
+            Next::Arrived(copy) => copy,
+            Next::Awaited(mut copy) => match copy.try_recv() {
+                Ok(copy) => copy,
+                Err(TryRecvError::Closed) => return Ok(None),
+                Err(TryRecvError::Empty) => {
+                    round.next = Next::Awaited(copy);
+                    return Ok(Some(round));
+                }
+            },
+            Next::Write => return self.finish(&round).map(|()| None),
+            Next::Gone => return Ok(None),
+        };
+        round.copies.push(copy);
+        self.ask(&mut round);
+        Ok(Some(round))
+    }
+
+    fn finish(&mut self, round: &Round) -> io::Result<()> {
+        let position = round.copies.iter().map(|partition| partition.position).min().unwrap_or(0);
         if position > self.written {
-            self.write_checkpoint(&frozen, position)?;
+            self.write_checkpoint(&round.copies, position)?;
         }
-        if due {
-            self.prune(&frozen, position, now);
+        // The chore before this one is not even taken up, as long as the journal cannot be written; there is no hurry.
+        if round.prunes && self.chores.is_empty() {
+            self.prune(&round.copies, position, round.now);
         }
         Ok(())
     }
@@ -82,8 +174,10 @@ impl Keeper {
 
     /// Tells the journal what to carry over and then to drop: rows of which every event has passed the retention.
     fn prune(&mut self, frozen: &[Frozen], position: u64, now: Millis) {
-        let states: Vec<&(WorkspaceSid, Workspace)> =
+        let mut states: Vec<&(WorkspaceSid, Workspace)> =
             frozen.iter().flat_map(|partition| &partition.workspaces).collect();
+        // A process that ends in the middle of it shall leave the same on disk, whatever the tables' order.
+        states.sort_unstable_by_key(|(sid, _)| *sid);
         // The slowest of the workspaces' own lines would hold everything back; what is too old is too old for all.
         let horizon = horizon(now, self.settings.retention_ms);
         // The lasting part of each workspace comes first, and stays first on its way to the disk: without the account
@@ -100,7 +194,7 @@ impl Keeper {
             |key: &Vec<u8>| recovery::parse_carry_key(key).is_some_and(|(_, part)| part.is_expired(now, retention_ms));
         let expired: Vec<Vec<u8>> = self.carried.extract_if(.., is_expired).collect();
         let chore = Chore { carries, expired, older_than_ms: horizon.0, upto: position };
-        // The journal's thread ends only after every handle is gone, this one included.
+        // The journal's writer ends only after every handle is gone, this one included.
         if self.chores.send(chore).is_ok() {
             self.droppable.store(false, Ordering::Relaxed);
             self.pruned_at = now;

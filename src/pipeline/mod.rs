@@ -10,8 +10,9 @@
 //! 4. **publish** (`topic.rs`, `shelf.rs`): the answers that somebody asked for are made anew;
 //! 5. **reply**: now the caller hears that its events are on disk and in the statistics.
 //!
-//! `owner.rs` is the thread around a partition, `handle.rs` what the services hold, `recovery.rs` the way up after a
-//! restart, `keeper.rs` writes checkpoints and decides what the journal may drop.
+//! `owner.rs` takes the turns of a partition, `handle.rs` is what the services hold, `recovery.rs` the way up after a
+//! restart, `keeper.rs` writes checkpoints and decides what the journal may drop. `machine.rs` puts these together as
+//! parts that are moved on step by step and never wait; `start.rs` gives each a thread.
 //!
 //! Invariants:
 //! - A partition has at most one group under way; while it is being synced, questions see the state before it.
@@ -25,10 +26,12 @@ mod caller;
 mod clock;
 mod handle;
 mod keeper;
+mod machine;
 mod owner;
 mod partition;
 mod recovery;
-mod row;
+#[doc(hidden)] // open for fuzz/
+pub mod row;
 mod shelf;
 mod start;
 mod store;
@@ -40,9 +43,11 @@ pub use ask::{AskError, CumulativeQuestion, IngestError, Ingested, Patience, Ref
 pub use caller::{Caller, Role, Roles, Scope};
 pub use clock::{Clock, SystemClock};
 pub use handle::{Pipeline, Submitted};
-pub use keeper::Keeper;
+pub use keeper::{Keeper, Round};
+pub use machine::{Machine, Settings, Step};
 pub use owner::LARGEST_CALL;
 pub use recovery::{Recovered, RecoveryError, recover};
-pub use start::{Running, Settings, start, start_ephemeral};
+pub use start::{Running, start, start_ephemeral};
+pub use store::{Chore, Ephemeral, JournalStore, Slice, Store};
 pub use topic::Topic;
 pub use writer::JournalHealth;

@@ -1,11 +1,15 @@
-//! The thread of a partition: takes what comes, in the order of its urgency.
+//! The turns of a partition: takes what comes, in the order of its urgency.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, never, select_biased};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
+use tokio::sync::oneshot;
 
 use super::admission::MOST_IN_GROUP;
 use super::ask::{Call, Question};
+use super::clock::Clock;
+use super::machine::Step;
 use super::partition::{Group, LoggedRow, Partition};
 use super::writer::Verdict;
 use crate::event::Millis;
@@ -20,93 +24,127 @@ const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at what time has changed: watchers are not told more often than this anyway.
 const REFRESH_AT_MOST_EVERY: Duration = Duration::from_millis(10);
 
-/// What a partition's thread listens to.
+/// What a partition listens to.
 pub struct Inbox {
     pub calls: Receiver<Call>,
     pub questions: Receiver<Question>,
     pub verdicts: Receiver<Verdict>,
 }
 
-pub struct Owner {
-    pub partition: Partition,
-    pub inbox: Inbox,
-    /// To the journal's thread. It has a place for a row of each partition, so it never fills.
-    pub journal: Sender<(usize, LoggedRow)>,
-    pub number: usize,
+enum Message {
+    Verdict(Verdict),
+    Question(Question),
+    Call(Call),
 }
 
-/// What the thread knows besides the partition itself.
-struct Turn {
+/// The owner of a partition: everything that it does but waiting.
+///
+/// - Each step takes one message, the most urgent, and reads the clock after it has it: no answer is older than its
+///   question.
+/// - While a group is being synced no call is taken; the next group gathers in the queue.
+pub struct Owner {
+    partition: Partition,
+    inbox: Inbox,
+    /// To the journal's writer. It has a place for a row of each partition, so it never fills.
+    journal: Sender<(usize, LoggedRow)>,
+    number: usize,
+    clock: Arc<dyn Clock>,
     under_way: Option<Group>,
     /// Questions that wait for a position.
-    waiting: Vec<(u64, tokio::sync::oneshot::Sender<()>)>,
+    waiting: Vec<(u64, oneshot::Sender<()>)>,
     stopping: bool,
-    refreshed_at: Instant,
-    refresh_at: Instant,
-    tidy_at: Instant,
-}
-
-impl Turn {
-    /// What was just published may become untrue earlier than what was known before.
-    fn look_soon(&mut self) {
-        self.refresh_at = self.refresh_at.min(self.refreshed_at + REFRESH_AT_MOST_EVERY);
-    }
+    // In the clock's uptime.
+    refreshed_at: Duration,
+    refresh_at: Duration,
+    tidy_at: Duration,
 }
 
 impl Owner {
-    /// Runs until it is told to stop, or every handle of the pipeline is gone.
-    pub fn run(mut self, clock: impl Fn() -> Millis) {
-        let start = Instant::now();
-        let mut turn = Turn {
+    pub fn new(
+        partition: Partition,
+        inbox: Inbox,
+        journal: Sender<(usize, LoggedRow)>,
+        number: usize,
+        clock: Arc<dyn Clock>,
+    ) -> Owner {
+        let start = clock.uptime();
+        Owner {
+            partition,
+            inbox,
+            journal,
+            number,
+            clock,
             under_way: None,
             waiting: Vec::new(),
             stopping: false,
             refreshed_at: start,
             refresh_at: start,
             tidy_at: start,
-        };
-        let closed = never();
-        loop {
-            // While a group is being synced the next one gathers in the queue.
-            let calls = if turn.under_way.is_some() { &closed } else { &self.inbox.calls };
-            let due = turn.refresh_at.min(turn.tidy_at).saturating_duration_since(Instant::now());
-            select_biased! {
-                recv(self.inbox.verdicts) -> verdict => match verdict {
-                    Ok(verdict) => {
-                        self.settle(&mut turn, verdict, clock());
-                        turn.look_soon();
-                    }
-                    // The journal's thread is gone; nothing more can be made durable.
-                    Err(_) => return,
-                },
-                recv(self.inbox.questions) -> question => match question {
-                    Ok(Question::Passed(position, reply)) => turn.waiting.push((position, reply)),
-                    Ok(Question::Stop) => turn.stopping = true,
-                    Ok(question) => {
-                        self.partition.answer(question);
-                        turn.look_soon();
-                    }
-                    Err(_) => return,
-                },
-                recv(calls) -> call => match call {
-                    Ok(call) => self.begin(&mut turn, call, clock()),
-                    Err(_) => return,
-                },
-                default(due) => {}
-            }
-            let passed = self.partition.passed();
-            for (_, reply) in turn.waiting.extract_if(.., |(position, _)| *position <= passed) {
-                let _ = reply.send(());
-            }
-            if turn.stopping && turn.under_way.is_none() && self.inbox.calls.is_empty() {
-                return;
-            }
-            self.keep_time(&mut turn, clock());
         }
     }
 
+    /// Takes one message if there is one, and does what time asks for.
+    pub fn step(&mut self) -> Step {
+        let message = match self.next_message() {
+            Ok(message) => message,
+            // Either the journal's writer is gone, and nothing more can be made durable, or every handle is.
+            Err(Gone) => return Step::Over,
+        };
+        let (now, uptime) = (self.clock.now(), self.clock.uptime());
+        let busy = message.is_some();
+        match message {
+            Some(Message::Verdict(verdict)) => {
+                self.settle(verdict, now);
+                self.look_soon();
+            }
+            Some(Message::Question(Question::Passed(position, reply))) => self.waiting.push((position, reply)),
+            Some(Message::Question(Question::Stop)) => self.stopping = true,
+            Some(Message::Question(question)) => {
+                self.partition.answer(question, now);
+                self.look_soon();
+            }
+            Some(Message::Call(call)) => self.begin(call, now),
+            None => {}
+        }
+        let passed = self.partition.passed();
+        for (_, reply) in self.waiting.extract_if(.., |(position, _)| *position <= passed) {
+            let _ = reply.send(());
+        }
+        if self.stopping && self.under_way.is_none() && self.inbox.calls.is_empty() {
+            return Step::Over;
+        }
+        self.keep_time(now, uptime);
+        let due = self.refresh_at.min(self.tidy_at).saturating_sub(uptime);
+        if busy { Step::Busy } else { Step::Idle(due) }
+    }
+
+    /// Blocks until there may be a message that the next step would take, or for so long.
+    pub fn wait(&self, at_most: Duration) {
+        let mut select = Select::new();
+        select.recv(&self.inbox.verdicts);
+        select.recv(&self.inbox.questions);
+        if self.under_way.is_none() {
+            select.recv(&self.inbox.calls);
+        }
+        // Which it is, the next step sees for itself.
+        let _ = select.ready_timeout(at_most);
+    }
+
+    fn next_message(&self) -> Result<Option<Message>, Gone> {
+        if let Some(verdict) = taken(self.inbox.verdicts.try_recv())? {
+            return Ok(Some(Message::Verdict(verdict)));
+        }
+        if let Some(question) = taken(self.inbox.questions.try_recv())? {
+            return Ok(Some(Message::Question(question)));
+        }
+        if self.under_way.is_some() {
+            return Ok(None);
+        }
+        Ok(taken(self.inbox.calls.try_recv())?.map(Message::Call))
+    }
+
     /// Admits this call and what else is waiting, and hands the group to the journal.
-    fn begin(&mut self, turn: &mut Turn, first: Call, now: Millis) {
+    fn begin(&mut self, first: Call, now: Millis) {
         let mut events = first.events.len();
         let mut calls = vec![first];
         while events < FULL_GROUP
@@ -122,7 +160,7 @@ impl Owner {
                 self.partition.settle(group, end, now);
             }
             Some(row) => {
-                turn.under_way = Some(group);
+                self.under_way = Some(group);
                 if self.journal.send((self.number, row)).is_err() {
                     tracing::error!(partition = self.number, "the journal's thread is gone");
                 }
@@ -130,11 +168,11 @@ impl Owner {
         }
     }
 
-    fn settle(&mut self, turn: &mut Turn, verdict: Verdict, now: Millis) {
-        match (verdict, turn.under_way.take()) {
+    fn settle(&mut self, verdict: Verdict, now: Millis) {
+        match (verdict, self.under_way.take()) {
             (Verdict::Synced { end }, Some(group)) => self.partition.settle(group, end, now),
             (Verdict::Passed { end }, group) => {
-                turn.under_way = group;
+                self.under_way = group;
                 self.partition.pass(end);
             }
             (Verdict::Failed { error }, Some(group)) => self.partition.abandon(group, &error),
@@ -144,19 +182,34 @@ impl Owner {
         }
     }
 
-    fn keep_time(&mut self, turn: &mut Turn, now: Millis) {
-        let at = Instant::now();
-        if at >= turn.refresh_at {
+    /// What was just published may become untrue earlier than what was known before.
+    fn look_soon(&mut self) {
+        self.refresh_at = self.refresh_at.min(self.refreshed_at + REFRESH_AT_MOST_EVERY);
+    }
+
+    fn keep_time(&mut self, now: Millis, uptime: Duration) {
+        if uptime >= self.refresh_at {
             let wait = match self.partition.refresh(now) {
                 Some(until) => Duration::from_millis(until.since(now) as u64).min(TIDY_EVERY),
                 None => TIDY_EVERY,
             };
-            turn.refreshed_at = at;
-            turn.refresh_at = at + wait.max(REFRESH_AT_MOST_EVERY);
+            self.refreshed_at = uptime;
+            self.refresh_at = uptime + wait.max(REFRESH_AT_MOST_EVERY);
         }
-        if at >= turn.tidy_at {
+        if uptime >= self.tidy_at {
             self.partition.tidy(now);
-            turn.tidy_at = at + TIDY_EVERY;
+            self.tidy_at = uptime + TIDY_EVERY;
         }
+    }
+}
+
+/// The other end of a channel is gone.
+struct Gone;
+
+fn taken<T>(received: Result<T, TryRecvError>) -> Result<Option<T>, Gone> {
+    match received {
+        Ok(message) => Ok(Some(message)),
+        Err(TryRecvError::Empty) => Ok(None),
+        Err(TryRecvError::Disconnected) => Err(Gone),
     }
 }

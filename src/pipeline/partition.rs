@@ -190,8 +190,7 @@ impl Partition {
         }
     }
 
-    pub fn answer(&mut self, question: Question) {
-        let now = self.clock.now();
+    pub fn answer(&mut self, question: Question, now: Millis) {
         match question {
             Question::Realtime(caller, workspace, filter, reply) => {
                 let answer = self.realtime(&caller, workspace, &filter, now);
@@ -221,7 +220,7 @@ impl Partition {
                 let workspaces = self.workspaces.iter().map(|(sid, state)| (*sid, state.clone())).collect();
                 let _ = reply.send(Frozen { position: self.passed(), workspaces });
             }
-            // Both are the thread's own business (`owner.rs`).
+            // Both are the owner's own business (`owner.rs`).
             Question::Passed(..) | Question::Stop => {}
         }
     }

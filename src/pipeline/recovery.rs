@@ -27,6 +27,13 @@ pub struct Recovered {
     pub replayed: u64,
 }
 
+impl Recovered {
+    /// The state that an empty store stands for.
+    pub fn nothing() -> Recovered {
+        Recovered { workspaces: Table::default(), key: rand::random(), carried: BTreeSet::new(), replayed: 0 }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
     #[error(transparent)]

@@ -2,41 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 
-use crossbeam_channel::{bounded, unbounded};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use super::admission::GrowthLimits;
 use super::ask::Question;
 use super::clock::Clock;
-use super::handle::{Inner, PartitionHandle, Pipeline, partition_of};
+use super::handle::Pipeline;
 use super::keeper::Keeper;
-use super::owner::{Inbox, Owner};
-use super::partition::Partition;
+use super::machine::{Machine, Settings, Step};
 use super::recovery::Recovered;
-use super::shelf::Shelf;
-use super::store::{Ephemeral, JournalStore, Store};
-use super::writer::{JournalHealth, Writer};
-use crate::engine::{Table, Workspace};
-use crate::event::{Millis, WorkspaceSid};
+use super::store::{Ephemeral, JournalStore};
+use super::writer::JournalHealth;
 use crate::journal::Journal;
-
-/// How the pipeline is to be.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    pub retention_ms: i64,
-    pub partitions: usize,
-    /// Events waiting or under way, a partition.
-    pub queue_events: usize,
-    /// Questions waiting, a partition.
-    pub queue_questions: usize,
-    /// Published answers kept for readers, in all partitions together and for one workspace.
-    pub views: usize,
-    pub views_per_workspace: usize,
-    pub growth: GrowthLimits,
-}
 
 /// A pipeline and its threads.
 pub struct Running {
@@ -55,88 +33,48 @@ pub fn start(
     dir: &Path,
     pipeline: Pipeline,
 ) -> std::io::Result<Running> {
-    let Recovered { workspaces, key, carried, replayed } = recovered;
-    let end = journal.end();
-    let droppable = Arc::new(AtomicBool::new(false));
-    let store = JournalStore::new(journal, clock.clone(), settings.retention_ms, droppable.clone());
-    let (chores_in, chores) = bounded(1);
-    let (inner, threads) = start_threads(settings, clock, Box::new(store), end, key, workspaces, chores)?;
-    fill(&pipeline, inner);
-    let keeper = Keeper {
-        pipeline: pipeline.clone(),
-        settings,
-        key,
-        dir: dir.to_path_buf(),
-        chores: chores_in,
-        carried,
-        written: end - replayed.min(end),
-        droppable,
-        pruned_at: Millis(0),
-        carried_to: Millis(0),
-    };
-    Ok(Running { pipeline, keeper: Some(keeper), threads })
+    let store = Box::new(JournalStore::new(journal, settings.retention_ms));
+    Machine::new(settings, clock, store, recovered, dir, pipeline).start()
 }
 
 /// Starts with nothing, and keeps nothing.
 pub fn start_ephemeral(settings: Settings, clock: Arc<dyn Clock>, pipeline: Pipeline) -> std::io::Result<Running> {
     let store = Box::new(Ephemeral::default());
-    let (_, chores) = bounded(1);
-    let (inner, threads) = start_threads(settings, clock, store, 0, rand::random(), Table::default(), chores)?;
-    fill(&pipeline, inner);
-    Ok(Running { pipeline, keeper: None, threads })
+    let machine = Machine::new(settings, clock, store, Recovered::nothing(), Path::new(""), pipeline);
+    Ok(Running { keeper: None, ..machine.start()? })
 }
 
-#[expect(clippy::disallowed_methods, reason = "what callers can put in is bounded by permits: see `Inner`")]
-fn start_threads(
-    settings: Settings,
-    clock: Arc<dyn Clock>,
-    store: Box<dyn Store>,
-    end: u64,
-    key: u64,
-    workspaces: Table<WorkspaceSid, Workspace>,
-    chores: crossbeam_channel::Receiver<super::store::Chore>,
-) -> std::io::Result<(Inner, Vec<JoinHandle<()>>)> {
-    let count = Arc::new(AtomicUsize::new(workspaces.len()));
-    let mut shares: Vec<Table<WorkspaceSid, Workspace>> = (0..settings.partitions).map(|_| Table::default()).collect();
-    for (sid, state) in workspaces {
-        shares[partition_of(sid, settings.partitions)].insert(sid, state);
-    }
-    let (rows_in, rows) = bounded(settings.partitions);
-    let (health_in, health) = watch::channel(JournalHealth::Writable);
-    let (mut verdicts, mut handles, mut threads) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, share) in shares.into_iter().enumerate() {
-        let (calls_in, calls) = unbounded();
-        let (questions_in, questions) = unbounded();
-        let (verdicts_in, verdicts_out) = unbounded();
-        let (shelf, passed) = (Shelf::default(), Arc::new(AtomicU64::new(end)));
-        let partition =
-            Partition::new(settings, key, share, count.clone(), shelf.clone(), passed.clone(), clock.clone());
-        let inbox = Inbox { calls, questions, verdicts: verdicts_out };
-        let owner = Owner { partition, inbox, journal: rows_in.clone(), number };
-        let (clock, alarm) = (clock.clone(), Alarm { health: health_in.clone(), number });
-        let thread = std::thread::Builder::new().name(format!("partition-{number}"));
+impl Machine {
+    /// Gives each part a thread that moves it on.
+    pub fn start(self) -> std::io::Result<Running> {
+        let Machine { pipeline, keeper, owners, mut writer, health } = self;
+        let mut threads = Vec::new();
+        for (number, mut owner) in owners.into_iter().enumerate() {
+            let alarm = Alarm { health: health.clone(), number };
+            let life = move || {
+                let _alarm = alarm;
+                loop {
+                    match owner.step() {
+                        Step::Busy => {}
+                        Step::Idle(at_most) => owner.wait(at_most),
+                        Step::Over => return,
+                    }
+                }
+            };
+            threads.push(Builder::new().name(format!("partition-{number}")).spawn(life)?);
+        }
         let life = move || {
-            let _alarm = alarm;
-            owner.run(|| clock.now());
+            loop {
+                match writer.step() {
+                    Step::Busy => {}
+                    Step::Idle(at_most) => writer.wait(at_most),
+                    Step::Over => return,
+                }
+            }
         };
-        threads.push(thread.spawn(life)?);
-        verdicts.push(verdicts_in);
-        handles.push(PartitionHandle {
-            calls: calls_in,
-            questions: questions_in,
-            asking: Arc::new(Semaphore::new(settings.queue_questions)),
-            places: Arc::new(Semaphore::new(settings.queue_events)),
-            shelf,
-            passed,
-        });
+        threads.push(Builder::new().name("journal".into()).spawn(life)?);
+        Ok(Running { pipeline, keeper: Some(keeper), threads })
     }
-    let writer = Writer { store, rows, verdicts, chores, health: health_in };
-    threads.push(std::thread::Builder::new().name("journal".into()).spawn(move || writer.run())?);
-    Ok((Inner { partitions: handles.into(), health, queue_events: settings.queue_events }, threads))
-}
-
-fn fill(pipeline: &Pipeline, inner: Inner) {
-    assert!(pipeline.inner.set(inner).is_ok(), "a pipeline was started twice");
 }
 
 /// Rings when the thread of a partition ends by a panic. Nobody else can answer for its workspaces, so the process
@@ -175,11 +113,12 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
-    use super::super::{Caller, Patience};
+    use super::super::{Caller, GrowthLimits, Patience};
     use super::*;
     use crate::engine::ChannelFilter;
+    use crate::event::{Millis, WorkspaceSid};
 
     /// Tells no time once it is broken.
     #[derive(Default)]

@@ -1,11 +1,8 @@
 //! Where groups are made durable: the journal on disk, or nowhere at all for tests and demos.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::clock::Clock;
 use crate::event::{HOUR_MS, Millis};
 use crate::journal::{AppendError, Carry, Compression, Journal, Row};
 
@@ -20,15 +17,26 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const COMPRESS_AFTER_MS: i64 = HOUR_MS;
 const UNCOMPRESSED_BYTES: u64 = 64 << 20;
 
-/// What a group commit needs of a journal. The writer's thread alone calls it.
+/// What a group commit needs of a journal. The writer alone calls it.
 pub trait Store: Send {
+    /// The position that it ends at.
+    fn end(&self) -> u64;
     /// Appends a group and syncs it; answers the position that the journal now ends at.
     fn append(&mut self, rows: &[Row<'_>]) -> Result<u64, AppendError>;
     /// Tries whether the store can be written again.
     fn probe(&mut self) -> Result<(), AppendError>;
     fn take_chore(&mut self, chore: Chore);
-    /// Does a little of what is to be done besides; answers whether there is more.
-    fn do_slice(&mut self) -> Result<bool, AppendError>;
+    /// Does a little of what is to be done besides, at this time of day and uptime.
+    fn do_slice(&mut self, now: Millis, uptime: Duration) -> Result<Slice, AppendError>;
+}
+
+/// What a slice of work came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// Whether there is more to do.
+    pub more: bool,
+    /// Whether there are rows that may be dropped once what must outlive them is carried over.
+    pub old_rows: bool,
 }
 
 /// Rows that hold nothing newer may go, once what must outlive them is written.
@@ -64,17 +72,14 @@ pub struct JournalStore {
     journal: Journal,
     chore: Option<Chore>,
     dropped: usize,
-    look_at: Instant,
-    clock: Arc<dyn Clock>,
+    /// When to look for old rows next, in the clock's uptime; not before some time has passed since the start.
+    look_at: Option<Duration>,
     retention_ms: i64,
-    /// Set when there are rows that may be dropped, for the keeper to see.
-    droppable: Arc<AtomicBool>,
 }
 
 impl JournalStore {
-    pub fn new(journal: Journal, clock: Arc<dyn Clock>, retention_ms: i64, droppable: Arc<AtomicBool>) -> JournalStore {
-        let look_at = Instant::now() + LOOK_EVERY;
-        JournalStore { journal, chore: None, dropped: 0, look_at, clock, retention_ms, droppable }
+    pub fn new(journal: Journal, retention_ms: i64) -> JournalStore {
+        JournalStore { journal, chore: None, dropped: 0, look_at: None, retention_ms }
     }
 }
 
@@ -84,6 +89,10 @@ pub fn horizon(now: Millis, retention_ms: i64) -> Millis {
 }
 
 impl Store for JournalStore {
+    fn end(&self) -> u64 {
+        self.journal.end()
+    }
+
     fn append(&mut self, rows: &[Row<'_>]) -> Result<u64, AppendError> {
         self.journal.append(rows)
     }
@@ -102,7 +111,7 @@ impl Store for JournalStore {
         }
     }
 
-    fn do_slice(&mut self) -> Result<bool, AppendError> {
+    fn do_slice(&mut self, now: Millis, uptime: Duration) -> Result<Slice, AppendError> {
         // Replies are out, so this is when the write-ahead log may be moved into the file.
         self.journal.tidy()?;
         if let Some(chore) = &mut self.chore {
@@ -111,20 +120,17 @@ impl Store for JournalStore {
                 tracing::info!(rows = self.dropped, "dropped rows older than the retention");
                 self.chore = None;
             }
-            return Ok(true);
+            return Ok(Slice { more: true, old_rows: false });
         }
-        if Instant::now() < self.look_at {
-            return Ok(false);
+        if uptime < *self.look_at.get_or_insert(uptime + LOOK_EVERY) {
+            return Ok(Slice::default());
         }
-        let old = horizon(self.clock.now(), self.retention_ms).0;
-        if self.journal.droppable(old, u64::MAX).unwrap_or_else(|error| {
+        let old = horizon(now, self.retention_ms).0;
+        let old_rows = self.journal.droppable(old, u64::MAX).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot look for old rows of the journal");
             false
-        }) {
-            self.droppable.store(true, Ordering::Relaxed);
-        }
-        let older_than_ms = self.clock.now().minus(COMPRESS_AFTER_MS).0;
-        let policy = Compression { older_than_ms, tail_bytes: UNCOMPRESSED_BYTES };
+        });
+        let policy = Compression { older_than_ms: now.minus(COMPRESS_AFTER_MS).0, tail_bytes: UNCOMPRESSED_BYTES };
         let more = match self.journal.compress(policy) {
             Ok(more) => more,
             Err(AppendError::Damaged(damage)) => {
@@ -135,9 +141,9 @@ impl Store for JournalStore {
             Err(error) => return Err(error),
         };
         if !more {
-            self.look_at = Instant::now() + LOOK_EVERY;
+            self.look_at = Some(uptime + LOOK_EVERY);
         }
-        Ok(more)
+        Ok(Slice { more, old_rows })
     }
 }
 
@@ -172,6 +178,10 @@ pub struct Ephemeral {
 }
 
 impl Store for Ephemeral {
+    fn end(&self) -> u64 {
+        self.end
+    }
+
     fn append(&mut self, rows: &[Row<'_>]) -> Result<u64, AppendError> {
         self.end += rows.iter().map(|row| u64::from(row.events)).sum::<u64>();
         Ok(self.end)
@@ -183,8 +193,8 @@ impl Store for Ephemeral {
 
     fn take_chore(&mut self, _chore: Chore) {}
 
-    fn do_slice(&mut self) -> Result<bool, AppendError> {
-        Ok(false)
+    fn do_slice(&mut self, _now: Millis, _uptime: Duration) -> Result<Slice, AppendError> {
+        Ok(Slice::default())
     }
 }
 
@@ -194,11 +204,10 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::pipeline::SystemClock;
 
     fn store(dir: &std::path::Path) -> JournalStore {
         let (journal, _) = Journal::open(dir, "a test").unwrap();
-        JournalStore::new(journal, Arc::new(SystemClock), HOUR_MS, Arc::default())
+        JournalStore::new(journal, HOUR_MS)
     }
 
     fn chore(carries: &[(&str, usize)]) -> Chore {
@@ -219,7 +228,7 @@ mod tests {
 
     fn finish(store: &mut JournalStore) {
         while store.chore.is_some() {
-            store.do_slice().unwrap();
+            store.do_slice(Millis(0), Duration::ZERO).unwrap();
         }
     }
 
@@ -228,7 +237,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store = store(dir.path());
         store.take_chore(chore(&[("a", 1), ("b", CARRY_SLICE), ("c", 2)]));
-        store.do_slice().unwrap();
+        store.do_slice(Millis(0), Duration::ZERO).unwrap();
         store.take_chore(chore(&[("c", 3), ("d", 4)]));
         finish(&mut store);
         let expected = [("a", 1), ("b", CARRY_SLICE), ("c", 3), ("d", 4)];
@@ -244,7 +253,7 @@ mod tests {
         store.take_chore(chore(&[("1", full), ("2", full)]));
         store.take_chore(chore(&[("1", full), ("3", full)]));
         for written in 1..=3 {
-            store.do_slice().unwrap();
+            store.do_slice(Millis(0), Duration::ZERO).unwrap();
             let keys: Vec<String> = carried(&mut store).into_keys().collect();
             assert_eq!(keys, ["1", "2", "3"][..written]);
         }

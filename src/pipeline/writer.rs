@@ -1,12 +1,15 @@
-//! The thread of the journal: one writer, whose commits give the positions that revisions are made of.
+//! The one writer of the journal, whose commits give the positions that revisions are made of.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 use tokio::sync::watch;
 
 use super::ask::IngestError;
+use super::clock::Clock;
+use super::machine::Step;
 use super::partition::LoggedRow;
 use super::store::{Chore, Store};
 use crate::journal::{AppendError, Row};
@@ -38,44 +41,63 @@ pub enum JournalHealth {
     Lost(Arc<str>),
 }
 
-pub struct Writer {
-    pub store: Box<dyn Store>,
+/// What the writer is connected to.
+pub struct Desk {
     /// With the number of the partition; each has at most one on its way.
     pub rows: Receiver<(usize, LoggedRow)>,
     pub verdicts: Vec<Sender<Verdict>>,
     pub chores: Receiver<Chore>,
     pub health: watch::Sender<JournalHealth>,
+    /// Set when the journal has rows that may be dropped, for the keeper to see.
+    pub droppable: Arc<AtomicBool>,
+}
+
+/// Everything that is done to the journal, but waiting.
+pub struct Writer {
+    store: Box<dyn Store>,
+    desk: Desk,
+    clock: Arc<dyn Clock>,
+    /// In the clock's uptime.
+    probe_at: Duration,
 }
 
 impl Writer {
-    /// Runs until every partition's thread is gone; then the store is closed.
-    pub fn run(mut self) {
-        let mut probe_at = Instant::now();
-        let mut busy = false;
-        loop {
-            // Chores go in slices, between groups; without a chore under way there is nothing to hurry for.
-            let patience = if busy { Duration::ZERO } else { PROBE_EVERY };
-            match self.rows.recv_timeout(patience) {
-                Ok(first) => self.commit(first),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            if matches!(*self.health.borrow(), JournalHealth::Unwritable(_)) && Instant::now() >= probe_at {
-                probe_at = Instant::now() + PROBE_EVERY;
-                let outcome = self.store.probe();
-                self.note(&outcome);
-            }
-            busy = self.do_chores();
+    pub fn new(store: Box<dyn Store>, desk: Desk, clock: Arc<dyn Clock>) -> Writer {
+        let probe_at = clock.uptime();
+        Writer { store, desk, clock, probe_at }
+    }
+
+    /// Commits what is ready, and does one slice of what is to be done besides. Over once every partition is gone.
+    pub fn step(&mut self) -> Step {
+        match self.desk.rows.try_recv() {
+            Ok(first) => self.commit(first),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => return Step::Over,
         }
+        let uptime = self.clock.uptime();
+        if matches!(*self.desk.health.borrow(), JournalHealth::Unwritable(_)) && uptime >= self.probe_at {
+            self.probe_at = uptime + PROBE_EVERY;
+            let outcome = self.store.probe();
+            self.note(&outcome);
+        }
+        // Chores go in slices, between groups; without a chore under way there is nothing to hurry for.
+        if self.do_chores() { Step::Busy } else { Step::Idle(PROBE_EVERY) }
+    }
+
+    /// Blocks until there may be a row, or for so long.
+    pub fn wait(&self, at_most: Duration) {
+        let mut select = Select::new();
+        select.recv(&self.desk.rows);
+        let _ = select.ready_timeout(at_most);
     }
 
     /// One group commit: this row, and one of each other partition that has one ready.
     fn commit(&mut self, first: (usize, LoggedRow)) {
-        let ready: Vec<(usize, LoggedRow)> = std::iter::once(first).chain(self.rows.try_iter()).collect();
+        let ready: Vec<(usize, LoggedRow)> = std::iter::once(first).chain(self.desk.rows.try_iter()).collect();
         let rows: Vec<Row<'_>> = ready.iter().map(|(_, row)| row.as_row()).collect();
         let outcome = self.store.append(&rows);
         self.note(&outcome);
-        for (number, verdicts) in self.verdicts.iter().enumerate() {
+        for (number, verdicts) in self.desk.verdicts.iter().enumerate() {
             let took_part = ready.iter().any(|(partition, _)| *partition == number);
             let verdict = match &outcome {
                 Ok(end) if took_part => Verdict::Synced { end: *end },
@@ -98,7 +120,7 @@ impl Writer {
             Err(AppendError::Lost { cause }) => JournalHealth::Lost(cause.to_string().into()),
             Err(AppendError::Damaged(damage)) => JournalHealth::Lost(damage.to_string().into()),
         };
-        self.health.send_if_modified(|held| {
+        self.desk.health.send_if_modified(|held| {
             let changed = *held != health && !matches!(held, JournalHealth::Lost(_));
             if changed {
                 match &health {
@@ -114,15 +136,19 @@ impl Writer {
 
     /// One slice of what is to be done besides; answers whether there is more.
     fn do_chores(&mut self) -> bool {
-        if *self.health.borrow() != JournalHealth::Writable {
+        if *self.desk.health.borrow() != JournalHealth::Writable {
             return false;
         }
-        while let Ok(chore) = self.chores.try_recv() {
+        while let Ok(chore) = self.desk.chores.try_recv() {
             self.store.take_chore(chore);
         }
-        let outcome = self.store.do_slice();
+        let outcome = self.store.do_slice(self.clock.now(), self.clock.uptime());
         self.note(&outcome);
-        outcome.unwrap_or(false)
+        let Ok(slice) = outcome else { return false };
+        if slice.old_rows {
+            self.desk.droppable.store(true, Ordering::Relaxed);
+        }
+        slice.more
     }
 }
 

@@ -9,7 +9,8 @@ mod page;
 mod question;
 #[cfg(test)]
 mod tests;
-mod wire;
+#[doc(hidden)] // open for fuzz/, which holds it against the generated types
+pub mod wire;
 
 pub use event::{Batch, Refused, Sids, Unread, batch, event};
 pub use page::{PageRequest, channel_page, channel_token, workspace_page, workspace_token};

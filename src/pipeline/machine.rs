@@ -1,0 +1,128 @@
+//! All of the pipeline but the threads: partitions, the writer and the keeper, each moved on step by step.
+//!
+//! Threads drive it in the server (`start.rs`), one for each part, waiting when a step says that there is nothing to
+//! do. Tests drive it from one seed, in any order, over any store and clock, without a thread.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::time::Duration;
+
+use crossbeam_channel::{bounded, unbounded};
+use tokio::sync::{Semaphore, watch};
+
+use super::admission::GrowthLimits;
+use super::clock::Clock;
+use super::handle::{Inner, PartitionHandle, Pipeline, partition_of};
+use super::keeper::Keeper;
+use super::owner::{Inbox, Owner};
+use super::partition::Partition;
+use super::recovery::Recovered;
+use super::shelf::Shelf;
+use super::store::Store;
+use super::writer::{Desk, JournalHealth, Writer};
+use crate::engine::{Table, Workspace};
+use crate::event::WorkspaceSid;
+
+/// How the pipeline is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub retention_ms: i64,
+    pub partitions: usize,
+    /// Events waiting or under way, a partition.
+    pub queue_events: usize,
+    /// Questions waiting, a partition.
+    pub queue_questions: usize,
+    /// Published answers kept for readers, in all partitions together and for one workspace.
+    pub views: usize,
+    pub views_per_workspace: usize,
+    pub growth: GrowthLimits,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There may be more to do at once.
+    Busy,
+    /// There is nothing to do until a message comes, or for so long.
+    Idle(Duration),
+    /// There will never be anything to do again.
+    Over,
+}
+
+/// A pipeline that stands still until it is moved. Dropping it is what a killed process leaves: what was not on disk
+/// is gone.
+pub struct Machine {
+    pub pipeline: Pipeline,
+    pub keeper: Keeper,
+    pub(super) owners: Vec<Owner>,
+    pub(super) writer: Writer,
+    pub(super) health: watch::Sender<JournalHealth>,
+}
+
+impl Machine {
+    /// From the state that was recovered from the store, with checkpoints in `dir`; `pipeline` answers from then on.
+    #[expect(clippy::disallowed_methods, reason = "what callers can put in is bounded by permits: see `Inner`")]
+    pub fn new(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        store: Box<dyn Store>,
+        recovered: Recovered,
+        dir: &Path,
+        pipeline: Pipeline,
+    ) -> Machine {
+        let Recovered { workspaces, key, carried, replayed } = recovered;
+        let end = store.end();
+        let count = Arc::new(AtomicUsize::new(workspaces.len()));
+        let mut shares: Vec<Table<WorkspaceSid, Workspace>> =
+            (0..settings.partitions).map(|_| Table::default()).collect();
+        for (sid, state) in workspaces {
+            shares[partition_of(sid, settings.partitions)].insert(sid, state);
+        }
+        let (rows_in, rows) = bounded(settings.partitions);
+        let (chores_in, chores) = bounded(1);
+        let (health_in, health) = watch::channel(JournalHealth::Writable);
+        let (mut verdicts, mut handles, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, share) in shares.into_iter().enumerate() {
+            let (calls_in, calls) = unbounded();
+            let (questions_in, questions) = unbounded();
+            let (verdicts_in, verdicts_out) = unbounded();
+            let (shelf, passed) = (Shelf::default(), Arc::new(AtomicU64::new(end)));
+            let partition =
+                Partition::new(settings, key, share, count.clone(), shelf.clone(), passed.clone(), clock.clone());
+            let inbox = Inbox { calls, questions, verdicts: verdicts_out };
+            owners.push(Owner::new(partition, inbox, rows_in.clone(), number, clock.clone()));
+            verdicts.push(verdicts_in);
+            handles.push(PartitionHandle {
+                calls: calls_in,
+                questions: questions_in,
+                asking: Arc::new(Semaphore::new(settings.queue_questions)),
+                places: Arc::new(Semaphore::new(settings.queue_events)),
+                shelf,
+                passed,
+            });
+        }
+        let droppable = Arc::new(AtomicBool::new(false));
+        let desk = Desk { rows, verdicts, chores, health: health_in.clone(), droppable: droppable.clone() };
+        let writer = Writer::new(store, desk, clock);
+        let inner = Inner { partitions: handles.into(), health, queue_events: settings.queue_events };
+        assert!(pipeline.inner.set(inner).is_ok(), "a pipeline was started twice");
+        let written = end - replayed.min(end);
+        let keeper = Keeper::new(pipeline.clone(), settings, key, dir, chores_in, carried, written, droppable);
+        Machine { pipeline, keeper, owners, writer, health: health_in }
+    }
+
+    pub fn partitions(&self) -> usize {
+        self.owners.len()
+    }
+
+    /// Moves one partition on by one message.
+    pub fn step_partition(&mut self, number: usize) -> Step {
+        self.owners[number].step()
+    }
+
+    /// Moves the journal on by one commit and one slice of chores, where there are any.
+    pub fn step_writer(&mut self) -> Step {
+        self.writer.step()
+    }
+}

@@ -1,0 +1,265 @@
+//! Upgrading: a data directory that an earlier version wrote opens, and gives the answers that the earlier version
+//! gave. `tests/fixtures/README.md` says how each directory came to be.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use serde_json::{Value, json};
+use tasktally::api::encode::{self, Links, Stamp};
+use tasktally::api::proto::DESCRIPTORS;
+use tasktally::engine::{ChannelFilter, Window};
+use tasktally::event::{DAY_MS, Event, EventKind, HOUR_MS, MINUTE_MS, Millis};
+use tasktally::journal::{Compression, Journal};
+use tasktally::pipeline::{Caller, CumulativeQuestion, Patience, Pipeline, Running, recover, start};
+
+use support::bench::{HandClock, NOON, runtime, settings};
+use support::build::{Saying, event};
+
+const RETENTION_MS: i64 = DAY_MS;
+
+/// A directory of this repository's fixtures.
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn copied(from: &Path) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let path = file.unwrap().path();
+        fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    dir
+}
+
+fn start_at(dir: &Path, now: i64) -> (Running, std::sync::Arc<HandClock>) {
+    let settings = settings(RETENTION_MS, 2);
+    let (mut journal, _) = Journal::open(dir, "a test").expect("the journal opens");
+    let recovered = recover(&mut journal, dir, &settings).expect("the journal can be read");
+    let clock = HandClock::at(now);
+    let running = start(settings, clock.clone(), journal, recovered, dir, Pipeline::default()).expect("threads start");
+    (running, clock)
+}
+
+fn json_of(name: &str, message: &impl Message) -> Value {
+    let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
+    let descriptor = pool.get_message_by_name(&format!("tasktally.v1.{name}")).unwrap();
+    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).unwrap();
+    let options = SerializeOptions::new().skip_default_fields(false);
+    dynamic.serialize_with_options(serde_json::value::Serializer, &options).unwrap()
+}
+
+/// Everything that a data directory answers at this moment, as the wire has it.
+fn answers(dir: &Path, now: i64) -> Value {
+    let (running, _clock) = start_at(dir, now);
+    let (pipeline, caller, runtime) = (running.pipeline.clone(), Caller::everything(), runtime());
+    let links = Links::new("http://localhost");
+    let mut all = Vec::new();
+    for row in runtime.block_on(pipeline.workspaces(&caller, None, usize::MAX)).unwrap() {
+        let channels = runtime.block_on(pipeline.channels(&caller, row.workspace, None, usize::MAX)).unwrap();
+        let mut filters = vec![ChannelFilter::All];
+        filters.extend(channels.iter().map(|channel| ChannelFilter::Named(channel.unique_name.clone())));
+        for filter in filters {
+            for minutes in [30, 24 * 60] {
+                let window = Window::Minutes(minutes);
+                let question = CumulativeQuestion { channel: filter.clone(), window, thresholds: [5, 60, 600].into() };
+                let stamped = runtime.block_on(pipeline.statistics(&caller, row.workspace, question)).unwrap();
+                let (realtime, cumulative) = &stamped.answer;
+                let stamp = Stamp::of(&links, row.workspace, &stamped);
+                all.push(json_of("WorkspaceStatistics", &encode::statistics(stamp, realtime, cumulative)));
+            }
+        }
+        all.extend(channels.iter().map(|channel| json_of("TaskChannel", &encode::task_channel(channel))));
+    }
+    running.stop();
+    json!({ "now": now, "answers": all })
+}
+
+/// Whether all that was said once is said still; newer versions may say more.
+fn assert_still_said(path: &str, expected: &Value, found: &Value) {
+    match (expected, found) {
+        (Value::Object(expected), Value::Object(found)) => {
+            for (key, value) in expected {
+                let said = found.get(key).unwrap_or_else(|| panic!("{path}.{key} is not there"));
+                assert_still_said(&format!("{path}.{key}"), value, said);
+            }
+        }
+        (Value::Array(expected), Value::Array(found)) => {
+            assert_eq!(expected.len(), found.len(), "items of {path}");
+            for (at, (expected, found)) in expected.iter().zip(found).enumerate() {
+                assert_still_said(&format!("{path}[{at}]"), expected, found);
+            }
+        }
+        (expected, found) => assert_eq!(expected, found, "{path}"),
+    }
+}
+
+fn assert_opens(name: &str) {
+    let from = fixture(name);
+    let expected: Value = serde_json::from_slice(&fs::read(from.join("answers.json")).unwrap()).unwrap();
+    let now = expected["now"].as_i64().unwrap();
+    // By its checkpoint and what came after, and by the log alone.
+    for with_checkpoint in [true, false] {
+        let dir = copied(&from);
+        let checkpoints: Vec<PathBuf> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.to_string_lossy().contains("checkpoint-"))
+            .collect();
+        assert_eq!(checkpoints.len(), 1, "{checkpoints:?}");
+        if !with_checkpoint {
+            fs::remove_file(&checkpoints[0]).unwrap();
+        }
+        assert_still_said(name, &expected, &answers(dir.path(), now));
+    }
+}
+
+#[test]
+fn a_directory_of_format_1_opens_and_answers_as_it_did() {
+    assert_opens("format-1");
+}
+
+/// What is in a directory, so that a fixture has every kind of record there is.
+#[test]
+fn the_directory_of_format_1_has_every_kind_of_record() {
+    let dir = copied(&fixture("format-1"));
+    let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    for (what, sql) in [
+        ("rows", "SELECT count(*) FROM headers WHERE codec = 0"),
+        ("blocks", "SELECT count(*) FROM headers WHERE codec = 1"),
+        ("dropped ranges", "SELECT count(*) FROM gaps"),
+        ("lasting carry-overs", "SELECT count(*) FROM carry WHERE substr(key, 17, 1) = x'6c'"),
+        ("carry-overs of ends", "SELECT count(*) FROM carry WHERE substr(key, 17, 1) = x'65'"),
+    ] {
+        let count: i64 = db.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert!(count > 0, "no {what}");
+    }
+    assert!(fs::metadata(fixture("format-1").join("journal.db-wal")).unwrap().len() > 0, "no write-ahead log");
+}
+
+#[test]
+fn a_row_or_a_file_of_a_later_version_is_refused_with_a_sentence() {
+    let dir = copied(&fixture("format-1"));
+    let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    db.execute_batch("PRAGMA user_version = 2").unwrap();
+    drop(db);
+    let refused = Journal::open(dir.path(), "a test").err().unwrap().to_string();
+    assert!(refused.contains("has format version 2, this program reads and writes version 1 only"), "{refused}");
+}
+
+/// The history of a fixture: two days and a half of two workspaces, up to [`NOON`].
+struct Scribe {
+    dir: PathBuf,
+    runtime: tokio::runtime::Runtime,
+    next: u32,
+}
+
+impl Scribe {
+    /// Events with sids of their own, a row for each five.
+    fn take(&mut self, running: &Running, clock: &HandClock, now: i64, events: Vec<Event>) {
+        clock.set(now);
+        for events in events.chunks(5) {
+            let mut call = Vec::new();
+            for event in events {
+                self.next += 1;
+                call.push((self.next, event.clone().sid(self.next)));
+            }
+            let taken = self.runtime.block_on(async {
+                let call = running.pipeline.submit(&Caller::everything(), call, Patience::Refuse).await;
+                call.unwrap().settled().await.unwrap()
+            });
+            assert_eq!(taken.accepted, events.len() as u64);
+        }
+    }
+
+    /// Ten tasks from `first` on, created up to ten minutes before `now` in this workspace; what becomes of them.
+    fn tasks(first: u32, workspace: u32, now: i64) -> Vec<Event> {
+        use EventKind::*;
+        let mut events = Vec::new();
+        for n in first..first + 10 {
+            let created = now - i64::from(n % 10) * MINUTE_MS;
+            let channel = ["voice", "chat", "élan"][n as usize % 3];
+            let of = |event: Event| {
+                event.task(n).created(created).channel(channel).channel_sid(n % 3 + 1).priority(n as i32 % 4)
+            };
+            let of = |event: Event| of(event).workspace(workspace).account(workspace);
+            events.push(of(event(TaskCreated, created)));
+            let later = created + 1_000 * i64::from(n % 7);
+            match n % 5 {
+                0 => {}
+                1 => events.push(of(event(ReservationCreated, later).worker(n % 3 + 1)).reserved()),
+                2 => events.push(of(event(ReservationAccepted, later).worker(n % 3 + 1)).assigned()),
+                3 => events.push(of(event(TaskCanceled, later)).canceled()),
+                _ => events.push(of(event(TaskCompleted, later)).completed()),
+            }
+        }
+        events
+    }
+
+    fn staff(workspace: u32, now: i64) -> Vec<Event> {
+        use EventKind::*;
+        let of = |event: Event| event.workspace(workspace).account(workspace);
+        let mut events = vec![
+            of(event(ActivityCreated, now).activity(1).named("Idle")),
+            of(event(ActivityCreated, now).activity(2).named("Pause – außer Haus")),
+        ];
+        for n in 1..=4 {
+            events.push(of(event(WorkerCreated, now).worker(n).doing(1 + n % 2)));
+        }
+        events.push(of(event(WorkerDeleted, now + 1).worker(4)));
+        events
+    }
+}
+
+/// Writes a fixture into an empty directory, by the code that is there:
+/// `TASKTALLY_WRITE_FIXTURE=DIR cargo test --test formats write_a_fixture -- --ignored`
+#[test]
+#[ignore = "only for a new format"]
+fn write_a_fixture() {
+    let dir = PathBuf::from(std::env::var("TASKTALLY_WRITE_FIXTURE").expect("where to write it"));
+    let mut scribe = Scribe { dir: dir.clone(), runtime: runtime(), next: 0 };
+    let old = NOON - 60 * HOUR_MS;
+    let (running, clock) = start_at(&dir, old);
+    for workspace in [1, 2] {
+        scribe.take(&running, &clock, old, Scribe::staff(workspace, old));
+        scribe.take(&running, &clock, old, Scribe::tasks(100 * workspace, workspace, old));
+    }
+    for hours in [20, 12] {
+        let now = NOON - hours * HOUR_MS;
+        scribe.take(&running, &clock, now, Scribe::tasks(100 + hours as u32 * 10, 1, now));
+    }
+    // The rows of 60 hours ago are past the retention: what lasts is carried over, and they go.
+    let mut running = running;
+    let mut keeper = running.keeper.take().unwrap();
+    keeper.expect_old_rows();
+    keeper.run_once(Millis(NOON - 12 * HOUR_MS)).unwrap();
+    scribe.take(&running, &clock, NOON - 11 * HOUR_MS, Scribe::tasks(400, 2, NOON - 11 * HOUR_MS));
+    drop(keeper);
+    running.stop();
+    scribe.compress();
+
+    let (mut running, clock) = start_at(&dir, NOON - HOUR_MS);
+    scribe.take(&running, &clock, NOON - HOUR_MS, Scribe::tasks(500, 1, NOON - HOUR_MS));
+    // An end dated to a day that was carried over already, and the checkpoint.
+    let late = NOON - 23 * HOUR_MS;
+    scribe.take(&running, &clock, NOON - HOUR_MS, Scribe::tasks(600, 1, late));
+    running.keeper.as_mut().unwrap().run_once(Millis(NOON - HOUR_MS)).unwrap();
+    scribe.take(&running, &clock, NOON, Scribe::tasks(700, 2, NOON));
+    running.stop();
+    // Its own copy, since asking is also starting.
+    let found = answers(copied(&dir).path(), NOON);
+    fs::write(dir.join("answers.json"), serde_json::to_string_pretty(&found).unwrap()).unwrap();
+    fs::remove_file(dir.join("LOCK")).unwrap();
+}
+
+impl Scribe {
+    /// The oldest rows into a block.
+    fn compress(&self) {
+        let (mut journal, _) = Journal::open(&self.dir, "a test").unwrap();
+        assert!(journal.compress(Compression { older_than_ms: i64::MAX, tail_bytes: 0 }).unwrap());
+        journal.close().unwrap();
+    }
+}
