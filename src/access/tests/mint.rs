@@ -10,7 +10,7 @@ use ring::signature::{
 use serde_json::{Value, json};
 
 /// Made for these tests, and known to everybody.
-const RSA_KEY: &[u8] = include_bytes!("rsa.pk8");
+const RSA_KEY: &[u8] = include_bytes!("../../../tests/fixtures/jwt-rsa.pk8");
 
 /// A key pair of each algorithm.
 pub enum Signer {
