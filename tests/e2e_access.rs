@@ -1,102 +1,26 @@
-//! Who may do what, over the wire: every method, each kind of credential, and the two walls between accounts.
+//! Who may do what, over the wire: every method, and each kind of credential.
 
 mod common;
 #[path = "../src/access/tests/mint.rs"]
 mod mint;
 
 use std::fs;
-use std::path::PathBuf;
 
-use bytes::Bytes;
 use common::calls::Client;
-use common::details::{assert_told, told};
+use common::details::assert_told;
 use common::events::{ACCOUNT, bare, created, now_ms, sid};
+use common::people::{OTHER_ACCOUNT, People, basic, call, send, shown};
 use common::process::{Launch, Server};
 use common::{eventually, in_time, raw};
 use prost::Message;
 use prost_types::FileDescriptorSet;
-use tasktally::access::issue::{NewToken, new_token};
+use tasktally::access::issue::new_token;
 use tasktally::api::proto::DESCRIPTORS;
-use tasktally::api::proto::v1::{self, EventType, RejectionReason};
-use tempfile::TempDir;
+use tasktally::api::proto::v1::{self, EventType};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Status};
+use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
-
-const OTHER_ACCOUNT: &str = "AC000000000000000000000000000000bb";
-
-/// A credentials file, and the tokens of its entries by name.
-struct People {
-    dir: TempDir,
-    entries: Vec<(&'static str, &'static str, &'static str, NewToken)>,
-}
-
-impl People {
-    /// Each with a name, an account and roles.
-    fn of(people: &[(&'static str, &'static str, &'static str)]) -> People {
-        let entry = |(name, account, roles): &(_, _, _)| (*name, *account, *roles, new_token().unwrap());
-        let people = People { dir: tempfile::tempdir().unwrap(), entries: people.iter().map(entry).collect() };
-        people.write();
-        people
-    }
-
-    fn file(&self) -> PathBuf {
-        self.dir.path().join("credentials.toml")
-    }
-
-    fn text(&self) -> String {
-        let entry = |(name, account, roles, token): &(&str, &str, &str, NewToken)| {
-            let sum = &token.sha256;
-            format!(
-                "[[credential]]\nname = \"{name}\"\naccount = \"{account}\"\nroles = {roles}\nsha256 = \"{sum}\"\n\n"
-            )
-        };
-        self.entries.iter().map(entry).collect()
-    }
-
-    fn write(&self) {
-        // As tools do it: a file beside, renamed into place.
-        let beside = self.dir.path().join("next.toml");
-        fs::write(&beside, self.text()).unwrap();
-        fs::rename(beside, self.file()).unwrap();
-    }
-
-    fn without(&mut self, name: &str) {
-        self.entries.retain(|(other, ..)| *other != name);
-        self.write();
-    }
-
-    fn token(&self, name: &str) -> &str {
-        &self.entries.iter().find(|(other, ..)| *other == name).unwrap().3.token
-    }
-
-    fn bearer(&self, name: &str) -> String {
-        format!("Bearer {}", self.token(name))
-    }
-
-    fn launch(&self) -> Launch {
-        Launch::ephemeral().with(["--credentials"]).with([self.file()])
-    }
-}
-
-/// The message, shown with this credential.
-fn shown<T>(authorization: &str, message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.metadata_mut().insert("authorization", authorization.parse().unwrap());
-    request
-}
-
-async fn call(client: &Client, path: &str, authorization: Option<&str>, message: &[u8]) -> Result<Bytes, Status> {
-    let headers: Vec<_> = authorization.map(|value| ("authorization", value)).into_iter().collect();
-    let body = raw::whole_body(raw::framed(message, false));
-    in_time(path, raw::call_with(client.channel.clone(), path, &headers, body)).await
-}
-
-async fn send(client: &Client, authorization: &str, events: Vec<v1::Event>) -> v1::IngestEventsResponse {
-    let request = shown(authorization, v1::IngestEventsRequest { events });
-    client.ingest().ingest_events(request).await.unwrap().into_inner()
-}
 
 /// Every method of the contract, by path.
 fn methods() -> Vec<String> {
@@ -214,150 +138,6 @@ fn http1(address: &str, line: &str) -> String {
     answer
 }
 
-/// A status as it is on the wire, with this sid taken out.
-fn wire(status: &Status, asked: &str) -> (Code, String, Vec<u8>) {
-    let blank = "WS--------------------------------";
-    let details = status.details().to_vec();
-    let at = details.windows(asked.len()).position(|window| window == asked.as_bytes());
-    let mut blanked = details.clone();
-    if let Some(at) = at {
-        blanked[at..at + asked.len()].copy_from_slice(blank.as_bytes());
-    }
-    (status.code(), status.message().replace(asked, blank), blanked)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn another_accounts_workspace_answers_exactly_as_one_that_does_not_exist() {
-    let people = People::of(&[
-        ("all", "all", r#"["read", "ingest"]"#),
-        ("mine", ACCOUNT, r#"["read", "ingest"]"#),
-        ("theirs", OTHER_ACCOUNT, r#"["read", "ingest"]"#),
-    ]);
-    let server = people.launch().start();
-    let client = Client::to(&server).await;
-    let (mine, unknown) = (sid("WS", 1), sid("WS", 0xdead));
-    send(&client, &people.bearer("mine"), vec![created(1, &mine, now_ms(), "voice")]).await;
-    let theirs = people.bearer("theirs");
-    // Asked for by its owner and by a watcher first, so that every shelf and cache holds it.
-    let mut watch = client
-        .statistics()
-        .watch_realtime(shown(
-            &people.bearer("mine"),
-            v1::WatchRealtimeRequest { workspace_sid: mine.clone(), ..Default::default() },
-        ))
-        .await
-        .unwrap()
-        .into_inner();
-    in_time("a first message", watch.message()).await.unwrap().unwrap();
-    let too_old = Some(common::events::at(now_ms() - 40 * 86_400_000));
-    for owner in ["mine", "all"] {
-        let request = v1::GetRealtimeRequest { workspace_sid: mine.clone(), task_channel: String::new() };
-        assert!(client.statistics().get_realtime(shown(&people.bearer(owner), request)).await.is_ok());
-    }
-    for path in [raw::REALTIME, raw::CUMULATIVE, raw::STATISTICS, raw::WATCH, raw::CHANNELS] {
-        for channel in ["", "voice", "never-heard-of"] {
-            let ask = async |workspace: &str, start| {
-                let (workspace_sid, task_channel) = (workspace.to_owned(), channel.to_owned());
-                let message = match path {
-                    raw::CUMULATIVE | raw::STATISTICS => {
-                        let request = v1::GetCumulativeRequest {
-                            workspace_sid,
-                            task_channel,
-                            start_time: start,
-                            ..Default::default()
-                        };
-                        request.encode_to_vec()
-                    }
-                    raw::CHANNELS => {
-                        v1::ListTaskChannelsRequest { workspace_sid, ..Default::default() }.encode_to_vec()
-                    }
-                    _ => v1::GetRealtimeRequest { workspace_sid, task_channel }.encode_to_vec(),
-                };
-                call(&client, path, Some(&theirs), &message).await.unwrap_err()
-            };
-            for start in [None, too_old] {
-                let (foreign, none) = (ask(&mine, start).await, ask(&unknown, start).await);
-                assert_eq!(foreign.code(), Code::NotFound, "{path} {channel:?}");
-                assert_eq!(told(&foreign).metadata("workspace_sid"), mine);
-                assert_eq!(wire(&foreign, &mine), wire(&none, &unknown), "{path} {channel:?}");
-            }
-        }
-    }
-    // The owner of all narrows itself by a user name.
-    let narrowed = basic(OTHER_ACCOUNT, people.token("all"));
-    let request = v1::GetRealtimeRequest { workspace_sid: mine.clone(), task_channel: String::new() };
-    let status = client.statistics().get_realtime(shown(&narrowed, request)).await.unwrap_err();
-    assert_eq!(status.code(), Code::NotFound);
-}
-
-fn basic(user: &str, token: &str) -> String {
-    use base64::Engine as _;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{token}")))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn lists_and_their_tokens_show_only_what_is_the_callers() {
-    let people = People::of(&[
-        ("all", "all", r#"["read", "ingest"]"#),
-        ("mine", ACCOUNT, r#"["read", "ingest"]"#),
-        ("theirs", OTHER_ACCOUNT, r#"["read", "ingest"]"#),
-    ]);
-    let server = people.launch().start();
-    let client = Client::to(&server).await;
-    // In turn, so that each page of one would pass over the other's.
-    let owner = |number: u64| if number.is_multiple_of(2) { "mine" } else { "theirs" };
-    for number in 1..=9 {
-        let mut event = created(number, &sid("WS", number), now_ms(), "voice");
-        event.account_sid = (if owner(number) == "mine" { ACCOUNT } else { OTHER_ACCOUNT }).to_owned();
-        assert_eq!(send(&client, &people.bearer(owner(number)), vec![event]).await.accepted, 1);
-    }
-    for (name, expected) in [("mine", vec![2, 4, 6, 8]), ("theirs", vec![1, 3, 5, 7, 9]), ("all", (1..=9).collect())] {
-        let mut seen = Vec::new();
-        let mut page_token = String::new();
-        loop {
-            let request = v1::ListWorkspacesRequest { page_size: 2, page_token };
-            let page =
-                client.statistics().list_workspaces(shown(&people.bearer(name), request)).await.unwrap().into_inner();
-            seen.extend(page.workspaces.into_iter().map(|workspace| workspace.workspace_sid));
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
-        }
-        assert_eq!(seen, expected.into_iter().map(|number| sid("WS", number)).collect::<Vec<_>>(), "{name}");
-    }
-    // A token of another's list goes on in one's own, and shows nothing of where it came from.
-    let first =
-        |name: &str| shown(&people.bearer(name), v1::ListWorkspacesRequest { page_size: 1, page_token: String::new() });
-    let page_token = client.statistics().list_workspaces(first("theirs")).await.unwrap().into_inner().next_page_token;
-    let request = v1::ListWorkspacesRequest { page_size: 1, page_token };
-    let page = client.statistics().list_workspaces(shown(&people.bearer("mine"), request)).await.unwrap().into_inner();
-    assert_eq!(page.workspaces[0].workspace_sid, sid("WS", 2));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_of_another_account_is_refused_whatever_its_workspace_is() {
-    let people = People::of(&[("mine", ACCOUNT, r#"["ingest"]"#), ("theirs", OTHER_ACCOUNT, r#"["ingest"]"#)]);
-    let server = people.launch().start();
-    let client = Client::to(&server).await;
-    let (known, unknown) = (sid("WS", 1), sid("WS", 2));
-    let event = |number: u64, workspace: &str| created(number, workspace, now_ms(), "voice");
-    assert_eq!(send(&client, &people.bearer("mine"), vec![event(1, &known)]).await.accepted, 1);
-    // The same event again would be a duplicate, were it looked at.
-    let answer =
-        send(&client, &people.bearer("theirs"), vec![event(1, &known), event(2, &known), event(3, &unknown)]).await;
-    let refused: Vec<_> = answer.rejected.iter().map(|one| (one.reason(), one.field.as_str(), &one.message)).collect();
-    assert_eq!((answer.accepted, answer.duplicates, refused.len()), (0, 0, 3));
-    for one in &refused {
-        assert_eq!((one.0, one.1, one.2), (RejectionReason::AccountMismatch, "account_sid", refused[0].2));
-        assert!(!one.2.contains("AC0"), "{}", one.2);
-    }
-    // What was refused bound no workspace.
-    let mut own = event(3, &unknown);
-    own.account_sid = OTHER_ACCOUNT.to_owned();
-    assert_eq!(send(&client, &people.bearer("theirs"), vec![own]).await.accepted, 1);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn open_streams_end_when_their_credential_is_taken_away_and_others_go_on() {
     let mut people = People::of(&[("goes", "all", r#"["read", "ingest"]"#), ("stays", "all", r#"["read", "ingest"]"#)]);
@@ -425,10 +205,10 @@ async fn a_changed_file_that_is_bad_changes_nothing_and_a_bad_one_at_the_start_r
     let server = people.launch().start();
     let client = Client::to(&server).await;
     fs::write(people.file(), people.text() + "\nroles = 7\n").unwrap();
-    server.logs("credentials.toml:7: ");
+    server.logs("credentials.toml:8: ");
     assert!(call(&client, raw::WORKSPACES, Some(&people.bearer("reader")), &[]).await.is_ok());
     let why = people.launch().spawn().refuses_to_start();
-    assert!(why.contains("credentials.toml:7: "), "{why}");
+    assert!(why.contains("credentials.toml:8: "), "{why}");
     fs::remove_file(people.file()).unwrap();
     server.logs("cannot read");
     assert!(call(&client, raw::WORKSPACES, Some(&people.bearer("reader")), &[]).await.is_ok());

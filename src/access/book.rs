@@ -183,9 +183,18 @@ impl Credential {
 /// A place in the text, and what is wrong there.
 type Wrong = (usize, String);
 
+type Key<'a> = Spanned<toml::de::DeString<'a>>;
+
+/// As the text has it, so that the first thing that is wrong is the one that is told; the library sorts by key.
+fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Spanned<DeValue<'a>>)> {
+    let mut pairs: Vec<_> = table.iter().collect();
+    pairs.sort_by_key(|(key, _)| key.span().start);
+    pairs
+}
+
 fn entries(document: &DeTable<'_>) -> Result<Vec<(usize, Credential)>, Wrong> {
     let mut entries = Vec::new();
-    for (key, value) in document {
+    for (key, value) in in_order(document) {
         if key.get_ref() != "credential" {
             return Err((key.span().start, "expected [[credential]] and nothing else".to_owned()));
         }
@@ -204,7 +213,7 @@ fn entries(document: &DeTable<'_>) -> Result<Vec<(usize, Credential)>, Wrong> {
 
 fn credential(at: usize, table: &DeTable<'_>) -> Result<Credential, Wrong> {
     let (mut name, mut account, mut roles, mut proof) = (None, None, None, None);
-    for (key, value) in table {
+    for (key, value) in in_order(table) {
         let at = value.span().start;
         let wrong = |what: String| (at, what);
         match &**key.get_ref() {

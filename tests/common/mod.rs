@@ -7,6 +7,7 @@
 pub mod calls;
 pub mod details;
 pub mod events;
+pub mod people;
 pub mod process;
 pub mod raw;
 pub mod stalled;
