@@ -54,6 +54,12 @@ pub const OVERLOAD_RETRY_DELAY: Duration = Duration::from_millis(200);
 /// Delay that a server asks for while it starts, stops or cannot write its journal, which it tries again each second.
 pub const UNAVAILABLE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
+/// Time after which a backup that nobody asks for any more is given up, and the journal compressed and pruned again.
+pub const BACKUP_IDLE: Duration = Duration::from_secs(30);
+
+/// Time after which a backup is given up however fast it goes on: pruning waits as long.
+pub const BACKUP_TOTAL: Duration = Duration::from_secs(6 * 60 * 60);
+
 // ---- Objects held ---------------------------------------------------------------------------------------------------
 
 /// Workspaces of one server.

@@ -24,5 +24,6 @@ fn main() -> ExitCode {
         }),
         Command::Client(command) => cli::run(command),
         Command::Credentials(command) => cli::credentials::run(command),
+        Command::Offline(command) => cli::offline::run(command),
     }
 }

@@ -35,7 +35,7 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// The services by the names that health knows them by.
 const INGEST: &str = "tasktally.v1.IngestService";
-const READS: &[&str] = &["tasktally.v1.StatisticsService"];
+const READS: &[&str] = &["tasktally.v1.StatisticsService", "tasktally.v1.AdminService"];
 
 /// Files that are open besides connections: the journal, checkpoints, the runtime's own.
 const FILES_BESIDES: u64 = 64;
@@ -155,7 +155,7 @@ fn raise_file_limit() {
 
 fn routes(api: &Api, health: &Health, reflection: Reflection) -> Routes {
     let mut routes = Routes::new(api.statistics_service());
-    routes = routes.add_service(api.ingest_service()).add_service(health.service());
+    routes = routes.add_service(api.ingest_service()).add_service(api.admin_service()).add_service(health.service());
     if reflection == Reflection::Off {
         return routes;
     }
@@ -167,7 +167,8 @@ fn routes(api: &Api, health: &Health, reflection: Reflection) -> Routes {
 
 /// The streams that only the server can end: a watch whose client reads nothing is never polled again.
 fn is_endless(path: &str) -> bool {
-    path == "/tasktally.v1.StatisticsService/WatchRealtime" || server::is_library_stream(path)
+    let ours = ["/tasktally.v1.StatisticsService/WatchRealtime", "/tasktally.v1.AdminService/Backup"];
+    ours.contains(&path) || server::is_library_stream(path)
 }
 
 /// Opens the journal, replays it, and starts the threads. Blocks.

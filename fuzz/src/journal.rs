@@ -7,25 +7,38 @@ use std::sync::OnceLock;
 
 use tasktally::event::{DAY_MS, Millis};
 use tasktally::journal::{Compression, Journal, Row, checkpoint, read_block};
-use tasktally::pipeline::{GrowthLimits, Settings, recover, row};
+use tasktally::pipeline::{
+    GrowthLimits, Settings, recover,
+    row::{self, Entry},
+};
 
 use super::data::{Bytes, NOW};
 use super::engine::ask;
 
 /// A row of any bytes is refused, or its events are written and read alike.
 pub fn row(input: &[u8]) {
-    let mut events = Vec::new();
+    let mut said = Vec::new();
     let mut moment = NOW;
-    let read = row::decode(input, |event, admitted_at| {
+    let read = row::decode(input, |entry, admitted_at| {
         moment = admitted_at;
-        events.push(event);
+        said.push(entry);
     });
     if read.is_err() {
         return;
     }
+    let again = match &said[..] {
+        [Entry::Forget(workspace)] => row::encode_forget(*workspace, moment),
+        entries => {
+            let event = |entry: &Entry| match entry {
+                Entry::Event(event) => event.clone(),
+                Entry::Forget(_) => panic!("a row that forgets says nothing else"),
+            };
+            row::encode(&entries.iter().map(event).collect::<Vec<_>>(), moment)
+        }
+    };
     let mut back = Vec::new();
-    row::decode(&row::encode(&events, moment), |event, _| back.push(event)).expect("a row that was just written");
-    assert_eq!(back, events);
+    row::decode(&again, |entry, _| back.push(entry)).expect("a row that was just written");
+    assert_eq!(back, said);
 }
 
 /// A block of any bytes, or of any content well compressed, is refused or hands out rows that add up.
@@ -80,7 +93,7 @@ fn sound() -> &'static Sound {
         let append = |journal: &mut Journal, rows: u16, days: i64| {
             let bodies: Vec<[u8; 10]> = (0..rows).map(|n| [n as u8; 10]).collect();
             let newest_ms = NOW.0 - days * DAY_MS;
-            let rows: Vec<Row<'_>> = bodies.iter().map(|body| Row { events: 2, newest_ms, body }).collect();
+            let rows: Vec<Row<'_>> = bodies.iter().map(|body| Row { events: 2, newest_ms, body, ends: None }).collect();
             journal.append(&rows).expect("an append");
         };
         let mut journal = open();
@@ -152,7 +165,7 @@ pub fn journal(input: &[u8]) {
         assert!(carries <= sound.carries);
     }
     let body = [1; 9];
-    if journal.append(&[Row { events: 1, newest_ms: NOW.0, body: &body }]).is_ok() {
+    if journal.append(&[Row { events: 1, newest_ms: NOW.0, body: &body, ends: None }]).is_ok() {
         let end = journal.end();
         drop(journal);
         let (journal, _) = Journal::open(dir.path(), "fuzz").expect("a journal that was read and written");
@@ -226,7 +239,7 @@ pub fn recovery(input: &[u8]) {
     for _ in 0..rows {
         let events = u32::from(bytes.byte()).max(1);
         let body = bytes.prefixed();
-        journal.append(&[Row { events, newest_ms: NOW.0, body }]).expect("an append");
+        journal.append(&[Row { events, newest_ms: NOW.0, body, ends: None }]).expect("an append");
     }
     for _ in 0..carries {
         let key = bytes.piece(21);

@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::event::{Second, WorkspaceSid};
 use crate::limits;
-use crate::pipeline::{AskError, IngestError, Role};
+use crate::pipeline::{AskError, CopyRefusal, IngestError, Role};
 
 const DOMAIN: &str = "tasktally";
 
@@ -34,12 +34,16 @@ pub enum ApiError {
     TooLarge { most_bytes: usize },
     /// The caller is known and has not the role that this call needs.
     NotPermitted { needed: Role },
+    /// The caller is of one account, and what it asks for is of all.
+    NotOfAll,
     /// A question about this workspace has no answer.
     Ask(WorkspaceSid, AskError),
     /// A question about no workspace in particular has no answer.
     List(AskError),
     /// Events could not be taken in.
     Ingest(IngestError),
+    /// There is no copy of the journal, or no more of it.
+    Backup(CopyRefusal),
     /// The server is shutting down.
     Stopping,
 }
@@ -68,10 +72,39 @@ pub fn status(error: ApiError) -> Status {
             let text = format!("this needs credentials with the role {}", needed.name());
             refused(Code::PermissionDenied, "ROLE_MISSING", text, [("role", needed.name().to_owned())])
         }
+        ApiError::NotOfAll => {
+            let text = "this concerns every account, and needs credentials of all".to_owned();
+            refused(Code::PermissionDenied, "ACCOUNT_NOT_ALL", text, [])
+        }
         ApiError::Ask(workspace, error) => unanswered(Some(workspace), error),
         ApiError::List(error) => unanswered(None, error),
         ApiError::Ingest(error) => untaken(error),
+        ApiError::Backup(refusal) => uncopied(refusal),
         ApiError::Stopping => stopping(),
+    }
+}
+
+fn uncopied(refusal: CopyRefusal) -> Status {
+    let text = refusal.to_string();
+    match refusal {
+        CopyRefusal::NotKept => {
+            let text = "the server keeps nothing on disk: there is nothing to back up".to_owned();
+            refused(Code::FailedPrecondition, "NOTHING_ON_DISK", text, [])
+        }
+        CopyRefusal::UnderWay => retriable(Code::ResourceExhausted, "BACKUP_UNDER_WAY", text, RETRY_AFTER, []),
+        CopyRefusal::TooSlow => refused(Code::Aborted, "BACKUP_TOO_SLOW", text, []),
+        CopyRefusal::Forgotten => refused(Code::Aborted, "BACKUP_INTERRUPTED", text, []),
+        CopyRefusal::Unreadable(cause) => {
+            let cause = cut(&cause, MOST_CAUSE_BYTES).to_owned();
+            refused(
+                Code::DataLoss,
+                "JOURNAL_DAMAGED",
+                format!("the journal cannot be read: {cause}"),
+                [("cause", cause)],
+            )
+        }
+        CopyRefusal::Starting => starting(),
+        CopyRefusal::Stopping => stopping(),
     }
 }
 
@@ -221,6 +254,10 @@ mod tests {
         status(ApiError::Ingest(error))
     }
 
+    fn backup(refusal: CopyRefusal) -> Status {
+        status(ApiError::Backup(refusal))
+    }
+
     /// Code, reason, whether a retry is offered, number of bad fields.
     fn shape(status: &Status) -> (Code, String, bool, usize) {
         let details = status.get_error_details();
@@ -264,6 +301,13 @@ mod tests {
             (ingest(IngestError::Stopping), Code::Unavailable, "SHUTTING_DOWN", true, 0),
             (status(ApiError::List(AskError::Starting)), Code::Unavailable, "STARTING", true, 0),
             (status(ApiError::Stopping), Code::Unavailable, "SHUTTING_DOWN", true, 0),
+            (backup(CopyRefusal::NotKept), Code::FailedPrecondition, "NOTHING_ON_DISK", false, 0),
+            (backup(CopyRefusal::UnderWay), Code::ResourceExhausted, "BACKUP_UNDER_WAY", true, 0),
+            (backup(CopyRefusal::TooSlow), Code::Aborted, "BACKUP_TOO_SLOW", false, 0),
+            (backup(CopyRefusal::Forgotten), Code::Aborted, "BACKUP_INTERRUPTED", false, 0),
+            (backup(CopyRefusal::Unreadable("page 3".into())), Code::DataLoss, "JOURNAL_DAMAGED", false, 0),
+            (backup(CopyRefusal::Starting), Code::Unavailable, "STARTING", true, 0),
+            (backup(CopyRefusal::Stopping), Code::Unavailable, "SHUTTING_DOWN", true, 0),
         ];
         for (status, code, reason, retry, bad) in expected {
             assert_eq!(shape(&status), (code, reason.to_owned(), retry, bad));

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 use super::args::{ConnectionArgs, SubjectArgs};
 use super::failure::Failure;
 use super::token::Credentials;
+use crate::api::proto::v1::admin_service_client::AdminServiceClient;
 use crate::api::proto::v1::ingest_service_client::IngestServiceClient;
 use crate::api::proto::v1::statistics_service_client::StatisticsServiceClient;
 use crate::api::proto::v1::{ListWorkspacesRequest, Workspace};
@@ -53,6 +54,10 @@ impl Server {
 
     pub fn ingest(&self) -> IngestServiceClient<Shown> {
         IngestServiceClient::with_interceptor(self.channel.clone(), self.credentials.clone())
+    }
+
+    pub fn admin(&self) -> AdminServiceClient<Shown> {
+        AdminServiceClient::with_interceptor(self.channel.clone(), self.credentials.clone())
     }
 
     /// Without credentials, for what is open to all.

@@ -2,10 +2,12 @@
 //! the way to a server ([`client`]), sending until it is settled ([`delivery`]), and how trouble is told ([`failure`]).
 
 pub mod args;
+mod backup;
 pub mod client;
 pub mod credentials;
 pub mod delivery;
 pub mod failure;
+mod forget;
 mod get;
 mod healthcheck;
 mod ingest;
@@ -13,6 +15,7 @@ mod ingest;
 pub mod json;
 #[doc(hidden)] // open for fuzz/
 pub mod lines;
+pub mod offline;
 pub mod progress;
 mod render;
 pub mod text;
@@ -45,6 +48,8 @@ pub fn run(command: ClientCommand) -> ExitCode {
             ClientCommand::Get(args) => get::statistics(args).await.and_then(print).map(|()| 0),
             ClientCommand::Cumulative(args) => get::cumulative(args).await.and_then(print).map(|()| 0),
             ClientCommand::Watch(args) => watch::run(args).await,
+            ClientCommand::Backup(args) => backup::run(args).await.and_then(print).map(|()| 0),
+            ClientCommand::Forget(args) => forget::run(args).await.and_then(print).map(|()| 0),
         }
     });
     // A thread may be blocked on standard input for ever.

@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::ClientCommand;
 use crate::cli::credentials::CredentialsCommand;
+use crate::cli::offline::OfflineCommand;
 
 pub use access::{AccessConfig, Reflection};
 pub use serve::ServeConfig;
@@ -31,6 +32,7 @@ pub enum Command {
     Serve(ServeConfig),
     Client(ClientCommand),
     Credentials(CredentialsCommand),
+    Offline(OfflineCommand),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,10 +62,14 @@ Examples:
   tasktally ingest events.ndjson               load events, one JSON object a line
   tasktally healthcheck                        for probes
   tasktally credentials new --name pump --roles ingest >> credentials.toml
+  tasktally backup /backup/monday              of the running server; restore: serve --data-dir /backup/monday
+  tasktally verify /var/lib/tasktally          looks for damage in a data directory that no server has
+  tasktally export /var/lib/tasktally -o events.ndjson
 
 Exit codes:
   0  done
-  1  done, but events were refused (ingest, simulate), or NOT_SERVING (healthcheck), or the server failed (serve)
+  1  done, but events were refused (ingest, simulate), or NOT_SERVING (healthcheck), or the server failed (serve), or
+     damage was found (verify) or skipped (export --skip-damaged)
   2  bad usage; of healthcheck also: unreachable
   3  the server refuses the request as it is: do not repeat it unchanged
   4  the server cannot be reached, is overloaded or too slow: try again later
@@ -110,6 +116,8 @@ enum CliCommand {
     /// Make and check the credentials that a server knows its callers by.
     #[command(subcommand)]
     Credentials(CredentialsCommand),
+    #[command(flatten)]
+    Offline(OfflineCommand),
 }
 
 /// The arguments of this process. Ends the process on --help and on bad usage.
@@ -127,7 +135,8 @@ pub fn try_parse(
     rust_log: Option<String>,
 ) -> Result<Arguments, clap::Error> {
     let cli = Cli::try_parse_from(with_command(arguments.into_iter().collect()))?;
-    let default_level = if matches!(cli.command, CliCommand::Serve(_)) { "info" } else { "warn" };
+    // What reads a whole journal says how far it is.
+    let default_level = if matches!(cli.command, CliCommand::Client(_)) { "warn" } else { "info" };
     let level = match (cli.log.log_level, rust_log) {
         (Some(level), _) => level,
         (None, Some(level)) => log_level(&level)
@@ -138,6 +147,7 @@ pub fn try_parse(
         CliCommand::Serve(config) => Command::Serve(config),
         CliCommand::Client(command) => Command::Client(command),
         CliCommand::Credentials(command) => Command::Credentials(command),
+        CliCommand::Offline(command) => Command::Offline(command),
     };
     Ok(Arguments { log: LogConfig { format: cli.log.log_format, level }, command })
 }

@@ -7,9 +7,11 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::ask::{
-    AskError, Call, CumulativeQuestion, Frozen, IngestError, Ingested, Patience, Question, Reply, Stamped,
+    AskError, Call, CumulativeQuestion, Forget, ForgetError, Frozen, IngestError, Ingested, Patience, Question, Reply,
+    Stamped,
 };
 use super::caller::Caller;
+use super::copying::{CopyMessage, CopyRefusal, Copying};
 use super::owner::LARGEST_CALL;
 use super::shelf::Shelf;
 use super::topic::Topic;
@@ -32,6 +34,7 @@ pub(super) struct Inner {
     pub partitions: Box<[PartitionHandle]>,
     pub health: watch::Receiver<JournalHealth>,
     pub queue_events: usize,
+    pub copies: Sender<CopyMessage>,
 }
 
 pub(super) struct PartitionHandle {
@@ -111,7 +114,10 @@ impl Pipeline {
                 return Err(AskError::UnknownWorkspace);
             }
             topic.touch();
-            return Ok(topic.latest());
+            let latest = topic.latest();
+            if !topic.has_ended() {
+                return Ok(latest);
+            }
         }
         partition.ask(|reply| Question::Realtime(*caller, workspace, channel.clone(), reply)).await
     }
@@ -171,6 +177,23 @@ impl Pipeline {
         channel: &ChannelFilter,
     ) -> Result<Arc<Topic>, AskError> {
         self.partition(workspace)?.ask(|reply| Question::Topic(*caller, workspace, channel.clone(), reply)).await
+    }
+
+    /// Forgets everything of a workspace, durably, as if no event had ever named it; answers the revision since which
+    /// it is gone. Whoever hears nothing may ask again: that the workspace is unknown means that it is forgotten.
+    pub async fn forget(&self, caller: &Caller, workspace: WorkspaceSid) -> Result<i64, ForgetError> {
+        let partition = self.partition(workspace)?;
+        let _place =
+            partition.asking.try_acquire().map_err(|_| AskError::Overloaded { retry_after_ms: RETRY_AFTER_MS })?;
+        let (reply, answer) = oneshot::channel();
+        let forget = Forget { caller: *caller, workspace, reply };
+        partition.questions.send(Question::Forget(forget)).map_err(|_| AskError::Stopping)?;
+        answer.await.unwrap_or(Err(AskError::Stopping.into()))
+    }
+
+    /// Begins a copy of the journal, as it is now. At most one at a time.
+    pub async fn copy(&self) -> Result<Copying, CopyRefusal> {
+        Copying::begin(&self.inner.get().ok_or(CopyRefusal::Starting)?.copies).await
     }
 
     /// Whether the journal can take events; `None` before the start.

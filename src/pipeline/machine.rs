@@ -24,6 +24,9 @@ use super::writer::{Desk, JournalHealth, Writer};
 use crate::engine::{Table, Workspace};
 use crate::event::WorkspaceSid;
 
+/// Messages about copies that wait: one from whoever has a copy, and some from those who would like one.
+const COPY_MESSAGES: usize = 16;
+
 /// How the pipeline is to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -81,6 +84,7 @@ impl Machine {
         }
         let (rows_in, rows) = bounded(settings.partitions);
         let (chores_in, chores) = bounded(1);
+        let (copies_in, copies) = bounded(COPY_MESSAGES);
         let (health_in, health) = watch::channel(JournalHealth::Writable);
         let (mut verdicts, mut handles, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         for (number, share) in shares.into_iter().enumerate() {
@@ -103,9 +107,10 @@ impl Machine {
             });
         }
         let droppable = Arc::new(AtomicBool::new(false));
-        let desk = Desk { rows, verdicts, chores, health: health_in.clone(), droppable: droppable.clone() };
+        let desk = Desk { rows, verdicts, chores, copies, health: health_in.clone(), droppable: droppable.clone() };
         let writer = Writer::new(store, desk, clock);
-        let inner = Inner { partitions: handles.into(), health, queue_events: settings.queue_events };
+        let inner =
+            Inner { partitions: handles.into(), health, queue_events: settings.queue_events, copies: copies_in };
         assert!(pipeline.inner.set(inner).is_ok(), "a pipeline was started twice");
         let written = end - replayed.min(end);
         let keeper = Keeper::new(pipeline.clone(), settings, key, dir, chores_in, carried, written, droppable);

@@ -14,6 +14,8 @@
 //! restart, `keeper.rs` writes checkpoints and decides what the journal may drop. `machine.rs` puts these together as
 //! parts that are moved on step by step and never wait; `start.rs` gives each a thread.
 //!
+//! A workspace is forgotten (`Partition::forget`) by a row of its own that goes the same way.
+//!
 //! Invariants:
 //! - A partition has at most one group under way; while it is being synced, questions see the state before it.
 //! - A position is passed only after everything up to it is applied and published, so a reader that takes the position
@@ -24,9 +26,11 @@ mod ask;
 mod bytes;
 mod caller;
 mod clock;
+mod copying;
 mod handle;
 mod keeper;
 mod machine;
+pub mod offline;
 mod owner;
 mod partition;
 mod recovery;
@@ -39,9 +43,10 @@ mod topic;
 mod writer;
 
 pub use admission::{GrowthLimits, MOST_AHEAD_MS};
-pub use ask::{AskError, CumulativeQuestion, IngestError, Ingested, Patience, Refusal, Stamped};
+pub use ask::{AskError, CumulativeQuestion, ForgetError, IngestError, Ingested, Patience, Refusal, Stamped};
 pub use caller::{Caller, Role, Roles, Scope};
 pub use clock::{Clock, SystemClock};
+pub use copying::{CopyRefusal, Copying};
 pub use handle::{Pipeline, Submitted};
 pub use keeper::{Keeper, Round};
 pub use machine::{Machine, Settings, Step};

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 
 use super::ask::IngestError;
 use super::clock::Clock;
+use super::copying::{Copies, CopyMessage};
 use super::machine::Step;
 use super::partition::LoggedRow;
 use super::store::{Chore, Store};
-use crate::journal::{AppendError, Row};
+use crate::journal::{AppendError, Journal, Row};
 use crate::limits;
 
 /// How long a caller should wait before it tries again while the journal cannot be written.
@@ -47,6 +48,7 @@ pub struct Desk {
     pub rows: Receiver<(usize, LoggedRow)>,
     pub verdicts: Vec<Sender<Verdict>>,
     pub chores: Receiver<Chore>,
+    pub copies: Receiver<CopyMessage>,
     pub health: watch::Sender<JournalHealth>,
     /// Set when the journal has rows that may be dropped, for the keeper to see.
     pub droppable: Arc<AtomicBool>,
@@ -56,6 +58,7 @@ pub struct Desk {
 pub struct Writer {
     store: Box<dyn Store>,
     desk: Desk,
+    copies: Copies,
     clock: Arc<dyn Clock>,
     /// In the clock's uptime.
     probe_at: Duration,
@@ -64,7 +67,7 @@ pub struct Writer {
 impl Writer {
     pub fn new(store: Box<dyn Store>, desk: Desk, clock: Arc<dyn Clock>) -> Writer {
         let probe_at = clock.uptime();
-        Writer { store, desk, clock, probe_at }
+        Writer { store, desk, copies: Copies::default(), clock, probe_at }
     }
 
     /// Commits what is ready, and does one slice of what is to be done besides. Over once every partition is gone.
@@ -80,14 +83,18 @@ impl Writer {
             let outcome = self.store.probe();
             self.note(&outcome);
         }
+        // A piece of a copy, between two groups.
+        let copied =
+            self.desk.copies.try_recv().map(|message| self.copies.serve(message, self.store.journal(), uptime));
         // Chores go in slices, between groups; without a chore under way there is nothing to hurry for.
-        if self.do_chores() { Step::Busy } else { Step::Idle(PROBE_EVERY) }
+        if self.do_chores() || copied.is_ok() { Step::Busy } else { Step::Idle(PROBE_EVERY) }
     }
 
     /// Blocks until there may be a row, or for so long.
     pub fn wait(&self, at_most: Duration) {
         let mut select = Select::new();
         select.recv(&self.desk.rows);
+        select.recv(&self.desk.copies);
         let _ = select.ready_timeout(at_most);
     }
 
@@ -97,6 +104,9 @@ impl Writer {
         let rows: Vec<Row<'_>> = ready.iter().map(|(_, row)| row.as_row()).collect();
         let outcome = self.store.append(&rows);
         self.note(&outcome);
+        if outcome.is_ok() && rows.iter().any(|row| row.ends.is_some()) {
+            self.copies.forgotten();
+        }
         for (number, verdicts) in self.desk.verdicts.iter().enumerate() {
             let took_part = ready.iter().any(|(partition, _)| *partition == number);
             let verdict = match &outcome {
@@ -137,6 +147,11 @@ impl Writer {
     /// One slice of what is to be done besides; answers whether there is more.
     fn do_chores(&mut self) -> bool {
         if *self.desk.health.borrow() != JournalHealth::Writable {
+            return false;
+        }
+        if self.copies.hold(self.clock.uptime()) {
+            let outcome = self.store.journal().map_or(Ok(()), Journal::tidy);
+            self.note(&outcome);
             return false;
         }
         while let Ok(chore) = self.desk.chores.try_recv() {

@@ -207,6 +207,7 @@ fn images() -> Vec<Seed> {
     let mut seeds = vec![
         ("row", "life", row::encode(&events, NOW)),
         ("row", "one", row::encode(&events[..1], NOW)),
+        ("row", "forget", row::encode_forget(events[0].workspace, NOW)),
         ("workspace", "life", image(&workspace)),
         ("history", "moment-and-rows", history_bytes),
         ("duplicates", "all-forms", duplicates_bytes),

@@ -15,7 +15,8 @@ pub mod wire;
 pub use event::{Batch, Refused, Sids, Unread, batch, event};
 pub use page::{PageRequest, channel_page, channel_token, workspace_page, workspace_token};
 pub use question::{
-    CumulativeRequest, RealtimeRequest, WatchRequest, cumulative, realtime, statistics, watch_realtime,
+    CumulativeRequest, RealtimeRequest, WatchRequest, cumulative, forget_workspace, realtime, statistics,
+    watch_realtime,
 };
 
 use tonic_types::FieldViolation;

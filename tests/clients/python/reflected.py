@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from served import Scenario, Server, check_clocks, equal, plain, run, still
 
+ADMIN = "tasktally.v1.AdminService"
 STATISTICS = "tasktally.v1.StatisticsService"
 INGEST = "tasktally.v1.IngestService"
 WAIT_S = 10
@@ -82,7 +83,7 @@ def finds_services(client):
     """reflection lists the services"""
     found = sorted(client.database.get_services())
     expected = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
-    equal(found, expected + [INGEST, STATISTICS])
+    equal(found, expected + [ADMIN, INGEST, STATISTICS])
 
 
 def ingests_compressed(client):
