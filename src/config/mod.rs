@@ -2,6 +2,7 @@
 //! A complaint names its flag. The settings of the client commands are in [`crate::cli::args`].
 
 mod access;
+mod bounds;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use crate::cli::credentials::CredentialsCommand;
 use crate::cli::offline::OfflineCommand;
 
 pub use access::{AccessConfig, Reflection};
+pub use bounds::BoundsConfig;
 pub use serve::ServeConfig;
 
 /// What the process was asked to do.
@@ -144,12 +146,20 @@ pub fn try_parse(
         (None, None) => default_level.to_owned(),
     };
     let command = match cli.command {
-        CliCommand::Serve(config) => Command::Serve(config),
+        CliCommand::Serve(config) => Command::Serve(checked(config)?),
         CliCommand::Client(command) => Command::Client(command),
         CliCommand::Credentials(command) => Command::Credentials(command),
         CliCommand::Offline(command) => Command::Offline(command),
     };
     Ok(Arguments { log: LogConfig { format: cli.log.log_format, level }, command })
+}
+
+/// What holds between settings.
+fn checked(config: ServeConfig) -> Result<ServeConfig, clap::Error> {
+    match config.bounds.contradiction() {
+        None => Ok(config),
+        Some(why) => Err(Cli::command().error(ErrorKind::ArgumentConflict, why)),
+    }
 }
 
 /// Puts `serve` where no command is: nothing at all was given, or only flags. Done here rather than by flags on the

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::bounds::BoundsConfig;
 use super::{AccessConfig, duration_within};
 use crate::limits;
 
@@ -47,6 +48,9 @@ pub struct ServeConfig {
 
     #[command(flatten)]
     pub access: AccessConfig,
+
+    #[command(flatten)]
+    pub bounds: BoundsConfig,
 }
 
 impl ServeConfig {

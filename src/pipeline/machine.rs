@@ -5,20 +5,22 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use crossbeam_channel::{bounded, unbounded};
 use tokio::sync::{Semaphore, watch};
 
-use super::admission::GrowthLimits;
 use super::clock::Clock;
+use super::growth::GrowthLimits;
 use super::handle::{Inner, PartitionHandle, Pipeline, partition_of};
 use super::keeper::Keeper;
+use super::ledger::Accounts;
 use super::owner::{Inbox, Owner};
 use super::partition::Partition;
 use super::recovery::Recovered;
 use super::shelf::Shelf;
+use super::space::Space;
 use super::store::Store;
 use super::writer::{Desk, JournalHealth, Writer};
 use crate::engine::{Table, Workspace};
@@ -36,9 +38,11 @@ pub struct Settings {
     pub queue_events: usize,
     /// Questions waiting, a partition.
     pub queue_questions: usize,
-    /// Published answers kept for readers, in all partitions together and for one workspace.
+    /// Published answers kept for readers, in one partition and for one workspace.
     pub views: usize,
     pub views_per_workspace: usize,
+    /// No events are taken while the data directory's disk has less space than this; 0 where that is not looked at.
+    pub min_free_disk_bytes: u64,
     pub growth: GrowthLimits,
 }
 
@@ -76,7 +80,7 @@ impl Machine {
     ) -> Machine {
         let Recovered { workspaces, key, carried, replayed } = recovered;
         let end = store.end();
-        let count = Arc::new(AtomicUsize::new(workspaces.len()));
+        let accounts = Accounts::default();
         let mut shares: Vec<Table<WorkspaceSid, Workspace>> =
             (0..settings.partitions).map(|_| Table::default()).collect();
         for (sid, state) in workspaces {
@@ -93,7 +97,7 @@ impl Machine {
             let (verdicts_in, verdicts_out) = unbounded();
             let (shelf, passed) = (Shelf::default(), Arc::new(AtomicU64::new(end)));
             let partition =
-                Partition::new(settings, key, share, count.clone(), shelf.clone(), passed.clone(), clock.clone());
+                Partition::new(settings, key, share, accounts.clone(), shelf.clone(), passed.clone(), clock.clone());
             let inbox = Inbox { calls, questions, verdicts: verdicts_out };
             owners.push(Owner::new(partition, inbox, rows_in.clone(), number, clock.clone()));
             verdicts.push(verdicts_in);
@@ -101,13 +105,16 @@ impl Machine {
                 calls: calls_in,
                 questions: questions_in,
                 asking: Arc::new(Semaphore::new(settings.queue_questions)),
+                most_asking: settings.queue_questions,
                 places: Arc::new(Semaphore::new(settings.queue_events)),
                 shelf,
                 passed,
             });
         }
         let droppable = Arc::new(AtomicBool::new(false));
-        let desk = Desk { rows, verdicts, chores, copies, health: health_in.clone(), droppable: droppable.clone() };
+        let space = Space::of(dir, settings.min_free_disk_bytes);
+        let health_there = health_in.clone();
+        let desk = Desk { rows, verdicts, chores, copies, health: health_there, space, droppable: droppable.clone() };
         let writer = Writer::new(store, desk, clock);
         let inner =
             Inner { partitions: handles.into(), health, queue_events: settings.queue_events, copies: copies_in };

@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::copying::{Copies, CopyMessage};
 use super::machine::Step;
 use super::partition::LoggedRow;
+use super::space::Space;
 use super::store::{Chore, Store};
 use crate::journal::{AppendError, Journal, Row};
 use crate::limits;
@@ -50,6 +51,8 @@ pub struct Desk {
     pub chores: Receiver<Chore>,
     pub copies: Receiver<CopyMessage>,
     pub health: watch::Sender<JournalHealth>,
+    /// `None` where nobody looks after the disk.
+    pub space: Option<Space>,
     /// Set when the journal has rows that may be dropped, for the keeper to see.
     pub droppable: Arc<AtomicBool>,
 }
@@ -62,12 +65,16 @@ pub struct Writer {
     clock: Arc<dyn Clock>,
     /// In the clock's uptime.
     probe_at: Duration,
+    /// Whether the journal itself could not be written when that was last tried.
+    refused: bool,
+    /// Why nothing is to be written although the journal could be.
+    short: Option<Arc<str>>,
 }
 
 impl Writer {
     pub fn new(store: Box<dyn Store>, desk: Desk, clock: Arc<dyn Clock>) -> Writer {
         let probe_at = clock.uptime();
-        Writer { store, desk, copies: Copies::default(), clock, probe_at }
+        Writer { store, desk, copies: Copies::default(), clock, probe_at, refused: false, short: None }
     }
 
     /// Commits what is ready, and does one slice of what is to be done besides. Over once every partition is gone.
@@ -78,7 +85,8 @@ impl Writer {
             Err(TryRecvError::Disconnected) => return Step::Over,
         }
         let uptime = self.clock.uptime();
-        if matches!(*self.desk.health.borrow(), JournalHealth::Unwritable(_)) && uptime >= self.probe_at {
+        self.look_at_space(uptime);
+        if self.refused && uptime >= self.probe_at {
             self.probe_at = uptime + PROBE_EVERY;
             let outcome = self.store.probe();
             self.note(&outcome);
@@ -124,12 +132,34 @@ impl Writer {
     }
 
     fn note<T>(&mut self, outcome: &Result<T, AppendError>) {
+        self.refused = matches!(outcome, Err(AppendError::Refused { .. }));
         let health = match outcome {
-            Ok(_) => JournalHealth::Writable,
+            Ok(_) => self.writable(),
             Err(AppendError::Refused { cause }) => JournalHealth::Unwritable(cause.to_string().into()),
             Err(AppendError::Lost { cause }) => JournalHealth::Lost(cause.to_string().into()),
             Err(AppendError::Damaged(damage)) => JournalHealth::Lost(damage.to_string().into()),
         };
+        self.tell(health);
+    }
+
+    /// What was acknowledged before the disk ran short is still committed, and old rows are dropped: only nothing new is
+    /// taken.
+    fn look_at_space(&mut self, uptime: Duration) {
+        let Some(short) = self.desk.space.as_mut().and_then(|space| space.look(uptime)) else { return };
+        if short.is_some() == self.short.is_some() {
+            return;
+        }
+        self.short = short.map(Arc::from);
+        if !self.refused {
+            self.tell(self.writable());
+        }
+    }
+
+    fn writable(&self) -> JournalHealth {
+        self.short.clone().map_or(JournalHealth::Writable, JournalHealth::Unwritable)
+    }
+
+    fn tell(&self, health: JournalHealth) {
         self.desk.health.send_if_modified(|held| {
             let changed = *held != health && !matches!(held, JournalHealth::Lost(_));
             if changed {
@@ -146,7 +176,7 @@ impl Writer {
 
     /// One slice of what is to be done besides; answers whether there is more.
     fn do_chores(&mut self) -> bool {
-        if *self.desk.health.borrow() != JournalHealth::Writable {
+        if self.refused || matches!(*self.desk.health.borrow(), JournalHealth::Lost(_)) {
             return false;
         }
         if self.copies.hold(self.clock.uptime()) {

@@ -16,6 +16,7 @@ use tonic::codegen::{InterceptedService, Service};
 use tonic::{Request, Status};
 
 use super::encode::Links;
+use super::intake::Metered;
 use super::proto::v1::ingest_service_client::IngestServiceClient;
 use super::proto::v1::ingest_service_server::IngestServiceServer;
 use super::proto::v1::statistics_service_client::StatisticsServiceClient;
@@ -37,7 +38,7 @@ impl Clock for HandClock {
     }
 }
 
-type Ingest = Refined<IngestServiceServer<super::ingest::Ingest>>;
+type Ingest = Refined<Metered<IngestServiceServer<super::ingest::Ingest>>>;
 type Statistics = Refined<StatisticsServiceServer<super::statistics::Statistics>>;
 type LetIn = fn(Request<()>) -> Result<Request<()>, Status>;
 
@@ -68,6 +69,7 @@ impl Scene {
             activities: 100,
             tasks: 100_000,
             name_bytes: 256,
+            ..GrowthLimits::default()
         };
         let settings = Settings {
             retention_ms: 30 * DAY_MS,
@@ -76,6 +78,7 @@ impl Scene {
             queue_questions: 100,
             views: 100,
             views_per_workspace: 10,
+            min_free_disk_bytes: 0,
             growth,
         };
         let running = start_ephemeral(settings, clock.clone(), Pipeline::default()).unwrap();

@@ -8,7 +8,15 @@ use crate::pipeline::GrowthLimits;
 const NOW: Millis = Millis(1_800_000_000_000);
 
 fn settings() -> Settings {
-    let growth = GrowthLimits { workspaces: 9, channels: 9, workers: 9, activities: 9, tasks: 9, name_bytes: 9 };
+    let growth = GrowthLimits {
+        workspaces: 9,
+        channels: 9,
+        workers: 9,
+        activities: 9,
+        tasks: 9,
+        name_bytes: 9,
+        ..GrowthLimits::default()
+    };
     Settings {
         retention_ms: crate::event::DAY_MS,
         partitions: 1,
@@ -16,6 +24,7 @@ fn settings() -> Settings {
         queue_questions: 1,
         views: 1,
         views_per_workspace: 1,
+        min_free_disk_bytes: 0,
         growth,
     }
 }

@@ -201,7 +201,7 @@ def limits_are_told(client):
     """too many events and too large a message are refused whole, with the limit"""
     one = {"sid": "EV" + "9" * 32}
     code, _, details = client.failure(INGEST, "IngestEvents", {"events": [one] * 10_001})
-    info = {"reason": "TOO_MANY_EVENTS", "domain": "tasktally", "metadata": {"limit": "10000", "sent": "10001"}}
+    info = {"reason": "TOO_MANY_EVENTS", "domain": "tasktally", "metadata": {"limit": "max_events_per_call", "limit_value": "10000", "sent": "10001"}}
     equal((code, details["google.rpc.ErrorInfo"]), (grpc.StatusCode.INVALID_ARGUMENT, info))
     large = {"events": [one | {"task": {"workflow_name": "x" * (4 << 20)}}]}
     for compression in [grpc.Compression.NoCompression, grpc.Compression.Gzip]:
