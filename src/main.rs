@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         return ExitCode::from(cli::EXIT_LOCAL);
     }
     match arguments.command {
-        Command::Serve(config) => run::serve(config).unwrap_or_else(|error| {
+        Command::Serve(config) => run::serve(*config).unwrap_or_else(|error| {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }),

@@ -31,7 +31,7 @@ pub struct Arguments {
 
 #[derive(Debug)]
 pub enum Command {
-    Serve(ServeConfig),
+    Serve(Box<ServeConfig>),
     Client(ClientCommand),
     Credentials(CredentialsCommand),
     Offline(OfflineCommand),
@@ -112,7 +112,7 @@ struct LogArgs {
 #[derive(Subcommand)]
 enum CliCommand {
     /// Run the server; also what `tasktally` alone does.
-    Serve(ServeConfig),
+    Serve(Box<ServeConfig>),
     #[command(flatten)]
     Client(ClientCommand),
     /// Make and check the credentials that a server knows its callers by.
@@ -155,7 +155,7 @@ pub fn try_parse(
 }
 
 /// What holds between settings.
-fn checked(config: ServeConfig) -> Result<ServeConfig, clap::Error> {
+fn checked(config: Box<ServeConfig>) -> Result<Box<ServeConfig>, clap::Error> {
     match config.bounds.contradiction() {
         None => Ok(config),
         Some(why) => Err(Cli::command().error(ErrorKind::ArgumentConflict, why)),
