@@ -9,7 +9,8 @@
 //! 5. [`access`]: who calls. Headers and certificates in, a caller or a reason out.
 //! 6. [`api`]: the wire. The only room that knows the messages of the contract.
 //! 7. [`server`]: the transport. One port, bounded connections, deadlines, draining, health.
-//! 8. [`run`]: wiring. From a configuration to a running server, and back to an exit code.
+//! 8. [`tls`]: certificates, and the handshake in front of the transport.
+//! 9. [`run`]: wiring. From a configuration to a running server, and back to an exit code.
 //!
 //! [`upkeep`] works on a data directory that no server has: verify, export, rebuild.
 //!
@@ -36,4 +37,5 @@ pub mod pipeline;
 pub mod run;
 pub mod server;
 pub mod simulate;
+pub mod tls;
 pub mod upkeep;

@@ -20,6 +20,7 @@ pub mod progress;
 mod render;
 pub mod text;
 pub mod token;
+mod trust;
 mod watch;
 
 use std::io::{self, Write};

@@ -6,6 +6,7 @@ mod bounds;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::cli::offline::OfflineCommand;
 pub use access::{AccessConfig, Reflection};
 pub use bounds::BoundsConfig;
 pub use serve::ServeConfig;
+pub use tls::{ClientAuth, TlsSettings};
 
 /// What the process was asked to do.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! What [`Gate`] says becomes an answer in the caller's own terms: a status for gRPC, 401 for plain HTTP. Who is let in
 //! stands in the request's extensions, where handlers find it.
 use super::{
+    Peer,
     fuse::{READ_GRACE, arm},
     refusal::{self, is_grpc, trailers, trailers_only},
 };
@@ -114,8 +115,9 @@ fn let_in<R>(request: &mut Request<R>, admitted: Admitted) -> Lease {
     admitted.lease
 }
 
-fn certificate<R>(_request: &Request<R>) -> Option<&[u8]> {
-    None
+/// The client's certificate, which the handshake has verified.
+fn certificate<R>(request: &Request<R>) -> Option<&[u8]> {
+    request.extensions().get::<Peer>()?.certificate.der()
 }
 
 /// A call for which the gate still has to ask.
