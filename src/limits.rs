@@ -152,6 +152,41 @@ pub const WORKERS_PER_ACCOUNT: usize = 2_000_000;
 /// Active tasks of one account, over its workspaces: some 2 GB.
 pub const ACTIVE_TASKS_PER_ACCOUNT: usize = 10_000_000;
 
+// ---- Callers --------------------------------------------------------------------------------------------------------
+
+/// Credentials of one file. A look-up costs the same whatever their number.
+pub const CREDENTIALS: usize = 10_000;
+
+/// Those of them whose secret is slow to check: each wrong secret is compared with all of them, one after the other.
+pub const ARGON2_CREDENTIALS: usize = 16;
+
+/// Checks of slow secrets that wait for their turn; one takes some 50 ms, and one runs at a time.
+pub const ARGON2_WAITING: usize = 32;
+
+/// Good slow secrets that are remembered: one a credential, and some that a changed file left behind.
+pub const ARGON2_REMEMBERED: usize = 4 * ARGON2_CREDENTIALS;
+
+/// Memory of one check of a slow secret, in KiB: three times what is customary (19 MiB), and no more than a small host has.
+pub const ARGON2_MEMORY_KIB: u32 = 64 * 1024;
+
+/// Memory times passes, in KiB: about half a second of one core.
+pub const ARGON2_WORK_KIB: u32 = 4 * ARGON2_MEMORY_KIB;
+
+/// Bytes of a credential's name: it stands in logs.
+pub const CREDENTIAL_NAME_BYTES: usize = 64;
+
+/// Bytes of a credentials file or a JWK set: 10,000 entries of 200 bytes, twice over.
+pub const CREDENTIALS_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How often the credentials file and the JWK set are looked at. What is new is taken at the second look that finds it.
+pub const CREDENTIALS_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Keys of a JWK set. Issuers have two or three at a time.
+pub const JWKS_KEYS: usize = 64;
+
+/// How far the issuer's clock may differ from ours.
+pub const JWT_LEEWAY: Duration = Duration::from_secs(30);
+
 // ---- Questions ------------------------------------------------------------------------------------------------------
 
 /// Thresholds of one `split_by_wait_time`.

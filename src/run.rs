@@ -18,14 +18,15 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use crate::access::{AccessError, Gate};
 use crate::api::encode::Links;
 use crate::api::{self, Api, ApiLimits};
-use crate::config::ServeConfig;
+use crate::config::{Reflection, ServeConfig};
 use crate::journal::{Journal, OpenError};
 use crate::pipeline::{
     self, AccountLimits, GrowthLimits, JournalHealth, Keeper, Pipeline, RecoveryError, Running, SystemClock,
 };
-use crate::server::{self, Health, Outcome};
+use crate::server::{self, EntranceLayer, Health, Outcome};
 use crate::tls::TlsError;
 
 use listening::{Identity, Probes, Serving};
@@ -51,6 +52,14 @@ pub enum ServeError {
     Runtime(std::io::Error),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error(
+        "{0} can be reached by others, and nobody would be asked who they are. Give --credentials FILE (`tasktally \
+         credentials new --name NAME --roles read,ingest >> FILE` makes the first entry) or --jwt-jwks FILE; or listen on \
+         127.0.0.1; or, where everybody who can reach it may read and write everything, --allow-unauthenticated"
+    )]
+    Unprotected(SocketAddr),
+    #[error("cannot know callers: {0}")]
+    Access(#[from] AccessError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -77,6 +86,10 @@ pub fn serve(config: ServeConfig) -> Result<ExitCode, ServeError> {
 
 async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::Runtime)?;
+    if config.access.is_open_by_accident(config.listen) {
+        return Err(ServeError::Unprotected(config.listen));
+    }
+    let gate = open_gate(&config).await?;
     raise_file_limit();
     let identity = Identity::load(&config.tls)?;
     let listener = listening::bind(config.listen).await?;
@@ -92,9 +105,10 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let pipeline = Pipeline::default();
     let links = Arc::new(Links::new(&config.public_base(address)));
     let api = Api { pipeline: pipeline.clone(), links, limits: api_limits(&config), stop: stop.clone() };
-    let router = server::router(routes(&api, &health));
+    let router = server::router(routes(&api, &health, config.access.reflection));
     let bound = config.shutdown_timeout / 2;
-    let settings = server::Settings { drained: is_endless, ..server::Settings::default() };
+    let entrance = entrance(gate, config.access.reflection);
+    let settings = server::Settings { drained: is_endless, entrance, ..server::Settings::default() };
     let serving = Serving { router, settings, stop: stop.clone(), bound }.begin(listener, identity);
 
     let (starting, config_there) = (pipeline.clone(), config.clone());
@@ -114,6 +128,30 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     life.live(running, signals).await
 }
 
+/// What callers are known by, read and followed; `None` where nobody is asked.
+async fn open_gate(config: &ServeConfig) -> Result<Option<Gate>, ServeError> {
+    let Some(settings) = config.access.settings() else {
+        if !config.listen.ip().is_loopback() {
+            tracing::warn!("UNAUTHENTICATED: whoever can reach this server may read and write everything");
+        }
+        return Ok(None);
+    };
+    let opened = spawn_blocking(move || Gate::open(settings, Arc::new(SystemClock))).await;
+    let gate = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    let (credentials, keys) = gate.size();
+    tracing::info!(credentials, keys, "callers need credentials");
+    tokio::spawn(gate.clone().follow());
+    Ok(Some(gate))
+}
+
+fn entrance(gate: Option<Gate>, reflection: Reflection) -> EntranceLayer {
+    let is_open = match reflection {
+        Reflection::Open => server::is_health_or_reflection,
+        Reflection::Known | Reflection::Off => server::is_health,
+    };
+    EntranceLayer::new(gate, is_open)
+}
+
 /// Each connection is a file, and the usual soft limit of 1,024 would leave the journal without.
 fn raise_file_limit() {
     let wanted = server::Connections::default().max_connections as u64 + FILES_BESIDES;
@@ -126,9 +164,12 @@ fn raise_file_limit() {
     }
 }
 
-fn routes(api: &Api, health: &Health) -> Routes {
+fn routes(api: &Api, health: &Health, reflection: Reflection) -> Routes {
     let mut routes = Routes::new(api.statistics_service());
     routes = routes.add_service(api.ingest_service()).add_service(api.admin_service()).add_service(health.service());
+    if reflection == Reflection::Off {
+        return routes;
+    }
     match api::reflection::services() {
         Ok((v1, v1alpha)) => routes.add_service(v1).add_service(v1alpha),
         Err(error) => unreachable!("the descriptors that this build embeds are damaged: {error}"),

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand, ValueEnum, value_parser};
 
+use super::token::TokenArgs;
 use crate::config::duration_within;
 use crate::limits;
 use crate::simulate::args::SimulateArgs;
@@ -55,6 +56,9 @@ pub struct ConnectionArgs {
     /// Time that connecting, and then each call, may take. A watch or a stream as a whole has no limit.
     #[arg(long, env = "TASKTALLY_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = timeout)]
     pub timeout: Duration,
+
+    #[command(flatten)]
+    pub token: TokenArgs,
 
     #[command(flatten)]
     pub tls: TlsArgs,

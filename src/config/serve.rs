@@ -8,8 +8,8 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::bounds::BoundsConfig;
-use super::duration_within;
 use super::tls::TlsSettings;
+use super::{AccessConfig, duration_within};
 use crate::limits;
 
 /// Where the server listens, what it keeps, and for how long.
@@ -46,6 +46,9 @@ pub struct ServeConfig {
     /// Time between two checkpoints; a restart replays what came after the last one.
     #[arg(long, env = "TASKTALLY_CHECKPOINT_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = checkpoint_interval)]
     pub checkpoint_interval: Duration,
+
+    #[command(flatten)]
+    pub access: AccessConfig,
 
     #[command(flatten)]
     pub tls: TlsSettings,

@@ -9,6 +9,7 @@ pub mod calls;
 pub mod details;
 pub mod events;
 pub mod hostile;
+pub mod people;
 pub mod process;
 pub mod raw;
 pub mod stalled;
