@@ -22,7 +22,7 @@ fn main() -> ExitCode {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }),
-        Command::Client(command) => cli::run(command),
+        Command::Client(command) => cli::run(*command),
         Command::Credentials(command) => cli::credentials::run(command),
         Command::Offline(command) => cli::offline::run(command),
     }

@@ -34,7 +34,7 @@ pub struct Arguments {
 #[derive(Debug)]
 pub enum Command {
     Serve(Box<ServeConfig>),
-    Client(ClientCommand),
+    Client(Box<ClientCommand>),
     Credentials(CredentialsCommand),
     Offline(OfflineCommand),
 }
@@ -116,7 +116,7 @@ enum CliCommand {
     /// Run the server; also what `tasktally` alone does.
     Serve(Box<ServeConfig>),
     #[command(flatten)]
-    Client(ClientCommand),
+    Client(Box<ClientCommand>),
     /// Make and check the credentials that a server knows its callers by.
     #[command(subcommand)]
     Credentials(CredentialsCommand),
