@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::admission::MOST_IN_GROUP;
 use super::ask::{Call, Question};
 use super::clock::Clock;
-use super::machine::Step;
+use super::machine::{Step, Work};
 use super::partition::{Group, LoggedRow, Partition};
 use super::writer::Verdict;
 use crate::event::Millis;
@@ -91,31 +91,36 @@ impl Owner {
             Err(Gone) => return Step::Over,
         };
         let (now, uptime) = (self.clock.now(), self.clock.uptime());
-        let busy = message.is_some();
-        match message {
+        let work = match message {
             Some(Message::Verdict(verdict)) => {
                 self.settle(verdict, now);
                 self.look_soon();
+                Some(Work::Verdict)
             }
-            Some(Message::Question(Question::Passed(position, reply))) => self.waiting.push((position, reply)),
-            Some(Message::Question(Question::Stop)) => self.stopping = true,
             Some(Message::Question(question)) => {
-                self.partition.answer(question, now);
-                self.look_soon();
+                match question {
+                    Question::Passed(position, reply) => self.waiting.push((position, reply)),
+                    Question::Stop => self.stopping = true,
+                    question => {
+                        self.partition.answer(question, now);
+                        self.look_soon();
+                    }
+                }
+                Some(Work::Question)
             }
-            Some(Message::Call(call)) => self.begin(call, now),
-            None => {}
-        }
+            Some(Message::Call(call)) => Some(self.begin(call, now)),
+            None => None,
+        };
         let passed = self.partition.passed();
         for (_, reply) in self.waiting.extract_if(.., |(position, _)| *position <= passed) {
             let _ = reply.send(());
         }
-        if self.stopping && self.under_way.is_none() && self.inbox.calls.is_empty() {
+        if work.is_none() && self.stopping && self.under_way.is_none() && self.inbox.calls.is_empty() {
             return Step::Over;
         }
         self.keep_time(now, uptime);
         let due = self.refresh_at.min(self.tidy_at).saturating_sub(uptime);
-        if busy { Step::Busy } else { Step::Idle(due) }
+        work.map_or(Step::Idle(due), Step::Busy)
     }
 
     /// Blocks until there may be a message that the next step would take, or for so long.
@@ -144,7 +149,7 @@ impl Owner {
     }
 
     /// Admits this call and what else is waiting, and hands the group to the journal.
-    fn begin(&mut self, first: Call, now: Millis) {
+    fn begin(&mut self, first: Call, now: Millis) -> Work {
         let mut events = first.events.len();
         let mut calls = vec![first];
         while events < FULL_GROUP
@@ -153,7 +158,9 @@ impl Owner {
             events += call.events.len();
             calls.push(call);
         }
+        let taken = calls.len();
         let group = self.partition.admit(calls, now);
+        let work = Work::Admitted { calls: taken, accepted: group.events.len() };
         match group.logged() {
             None => {
                 let end = self.partition.passed();
@@ -166,6 +173,7 @@ impl Owner {
                 }
             }
         }
+        work
     }
 
     fn settle(&mut self, verdict: Verdict, now: Millis) {

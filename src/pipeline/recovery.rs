@@ -23,6 +23,8 @@ pub struct Recovered {
     pub key: u64,
     /// The keys of the carry-overs that are on disk.
     pub carried: BTreeSet<Vec<u8>>,
+    /// What happened before this moment is in them.
+    pub carried_to: Millis,
     /// Events taken from rows, as opposed to from a checkpoint.
     pub replayed: u64,
 }
@@ -30,7 +32,13 @@ pub struct Recovered {
 impl Recovered {
     /// The state that an empty store stands for.
     pub fn nothing() -> Recovered {
-        Recovered { workspaces: Table::default(), key: rand::random(), carried: BTreeSet::new(), replayed: 0 }
+        Recovered {
+            workspaces: Table::default(),
+            key: rand::random(),
+            carried: BTreeSet::new(),
+            carried_to: Millis(0),
+            replayed: 0,
+        }
     }
 }
 
@@ -46,6 +54,35 @@ pub enum RecoveryError {
     Checkpoint(std::io::Error),
     #[error("cannot note the positions that a checkpoint has beyond the journal's end: {0}")]
     Raise(AppendError),
+}
+
+/// What the carry-over covers: of the events up to the position `upto`, those dated before `horizon`. They have no part
+/// in the state any more but by it; where their rows are still there, since newer events share them, they are passed
+/// over. What they were told apart by, the ends of still earlier lives, may be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seal {
+    pub horizon: Millis,
+    pub upto: u64,
+}
+
+/// The seal's name in the journal.
+const SEAL_KEY: &[u8] = b"horizon";
+
+impl Seal {
+    /// Key and body.
+    pub fn to_carry(self) -> (Vec<u8>, Vec<u8>) {
+        (SEAL_KEY.to_vec(), [self.horizon.0.to_le_bytes(), self.upto.to_le_bytes()].concat())
+    }
+
+    fn of_body(body: &[u8]) -> Option<Seal> {
+        let (horizon, upto) = body.split_at_checked(8)?;
+        let horizon = Millis(i64::from_le_bytes(horizon.try_into().ok()?));
+        Some(Seal { horizon, upto: u64::from_le_bytes(upto.try_into().ok()?) })
+    }
+
+    fn covers(&self, event: &Event, position: u64) -> bool {
+        position <= self.upto && event.at < self.horizon
+    }
 }
 
 /// What a checkpoint says before its workspaces.
@@ -80,14 +117,15 @@ pub fn recover(journal: &mut Journal, dir: &Path, settings: &Settings) -> Result
             state = from_checkpoint(checkpoint, settings);
         }
     }
-    let carried = carried_keys(journal)?;
+    let (carried, seal) = carried_keys(journal)?;
     let (mut replay, after) = match state {
         Some((replay, position)) => (replay, position),
         None => (from_carry_over(journal, settings)?, 0),
     };
+    replay.seal = seal;
     replay.read_rows(journal, after, settings)?;
     let Replay { workspaces, key, replayed, .. } = replay;
-    Ok(Recovered { workspaces, key, carried, replayed })
+    Ok(Recovered { workspaces, key, carried, carried_to: seal.map_or(Millis(0), |seal| seal.horizon), replayed })
 }
 
 /// A state on its way up.
@@ -96,7 +134,14 @@ struct Replay {
     /// Up to which position each workspace of the checkpoint is whole.
     whole_to: Table<WorkspaceSid, u64>,
     key: u64,
+    seal: Option<Seal>,
     replayed: u64,
+}
+
+impl Replay {
+    fn new(key: u64) -> Replay {
+        Replay { workspaces: Table::default(), whole_to: Table::default(), key, seal: None, replayed: 0 }
+    }
 }
 
 /// `None` where the checkpoint is of no use, so that everything is derived from the log.
@@ -126,7 +171,7 @@ fn read_checkpoint(checkpoint: &mut Checkpoint, settings: &Settings) -> Result<R
     if preface.retention_ms != settings.retention_ms {
         return Err("the retention is another one now".into());
     }
-    let mut replay = Replay { workspaces: Table::default(), whole_to: Table::default(), key: preface.key, replayed: 0 };
+    let mut replay = Replay::new(preface.key);
     while let Some(section) = next()? {
         let (prefix, state) = section.split_at_checked(24).ok_or("a section is cut short")?;
         let (sid, position) = prefix.split_at(16);
@@ -148,13 +193,18 @@ pub(super) fn section(sid: WorkspaceSid, position: u64, state: &Workspace) -> Ve
     section
 }
 
-fn carried_keys(journal: &mut Journal) -> Result<BTreeSet<Vec<u8>>, RecoveryError> {
-    let mut keys = BTreeSet::new();
+fn carried_keys(journal: &mut Journal) -> Result<(BTreeSet<Vec<u8>>, Option<Seal>), RecoveryError> {
+    let (mut keys, mut seal) = (BTreeSet::new(), Ok(None));
     journal.carries(&mut |carry| {
-        keys.insert(carry.key.to_vec());
+        if carry.key == SEAL_KEY {
+            seal = Seal::of_body(carry.body).map(Some).ok_or("it is of another length");
+        } else {
+            keys.insert(carry.key.to_vec());
+        }
         ControlFlow::Continue(())
     })?;
-    Ok(keys)
+    let failed = |damage: &str| RecoveryError::Carry { key: "of the horizon".into(), damage: damage.into() };
+    Ok((keys, seal.map_err(failed)?))
 }
 
 /// The name of a part of a workspace's carry-over in the journal.
@@ -169,7 +219,7 @@ pub(super) fn parse_carry_key(key: &[u8]) -> Option<(WorkspaceSid, CarryPart)> {
 
 fn from_carry_over(journal: &mut Journal, settings: &Settings) -> Result<Replay, RecoveryError> {
     let key = rand::random();
-    let mut replay = Replay { workspaces: Table::default(), whole_to: Table::default(), key, replayed: 0 };
+    let mut replay = Replay::new(key);
     let mut ends = Vec::new();
     let mut fault = None;
     let failed = |key: &[u8], damage: String| {
@@ -178,6 +228,7 @@ fn from_carry_over(journal: &mut Journal, settings: &Settings) -> Result<Replay,
     };
     journal.carries(&mut |Carry { key: name, body }| {
         let outcome: Result<(), String> = match parse_carry_key(name) {
+            None if name == SEAL_KEY => Ok(()),
             None => Err("its name says nothing to this version".into()),
             Some((sid, part @ CarryPart::Lasting)) => Workspace::account_of_carry(body)
                 .and_then(|account| {
@@ -252,6 +303,9 @@ impl Replay {
 
     fn take(&mut self, event: &Event, position: u64, admitted_at: Millis, settings: &Settings) {
         if self.whole_to.get(&event.workspace).is_some_and(|whole_to| position <= *whole_to) {
+            return;
+        }
+        if self.seal.is_some_and(|seal| seal.covers(event, position)) {
             return;
         }
         self.replayed += 1;

@@ -43,6 +43,8 @@ pub struct Slice {
 pub struct Chore {
     /// Key and body, to be written in this order; the carry-over covers all rows up to `upto`.
     pub carries: VecDeque<(Vec<u8>, Vec<u8>)>,
+    /// Likewise, once all of them are written: says that they are.
+    pub seal: Option<(Vec<u8>, Vec<u8>)>,
     /// Carry-overs that are no longer needed.
     pub expired: Vec<Vec<u8>>,
     pub older_than_ms: i64,
@@ -53,7 +55,7 @@ impl Chore {
     /// Takes on a newer one before this one is finished. The newer one tells again what has changed since, and only
     /// that, so what is left of this one must be written all the same; each in its place, since the order matters.
     fn join(&mut self, newer: Chore) {
-        let Chore { carries, expired, older_than_ms, upto } = newer;
+        let Chore { carries, seal, expired, older_than_ms, upto } = newer;
         let places: HashMap<Vec<u8>, usize> = self.carries.iter().map(|(key, _)| key.clone()).zip(0..).collect();
         for (key, body) in carries {
             match places.get(&key) {
@@ -61,6 +63,7 @@ impl Chore {
                 None => self.carries.push_back((key, body)),
             }
         }
+        self.seal = seal;
         self.expired.extend(expired);
         self.older_than_ms = older_than_ms;
         self.upto = upto;
@@ -83,9 +86,10 @@ impl JournalStore {
     }
 }
 
-/// Rows of which every event is older than this are of no use any more.
+/// Rows of which every event is older than this are of no use any more, also after the clock is set back by an hour. A
+/// whole second, since questions begin with one and events are recognised by theirs.
 pub fn horizon(now: Millis, retention_ms: i64) -> Millis {
-    now.minus(retention_ms + HOUR_MS)
+    now.minus(retention_ms + HOUR_MS).second().start()
 }
 
 impl Store for JournalStore {
@@ -162,6 +166,11 @@ fn prune_slice(journal: &mut Journal, chore: &mut Chore, dropped: &mut usize) ->
         chore.carries.drain(..written);
         return Ok(false);
     }
+    if let Some((key, body)) = &chore.seal {
+        journal.put_carry(key, body)?;
+        chore.seal = None;
+        return Ok(false);
+    }
     if let Some(key) = chore.expired.pop() {
         journal.remove_carry(&key)?;
         return Ok(false);
@@ -212,7 +221,7 @@ mod tests {
 
     fn chore(carries: &[(&str, usize)]) -> Chore {
         let carries = carries.iter().map(|(key, bytes)| (key.as_bytes().to_vec(), vec![0; *bytes])).collect();
-        Chore { carries, expired: Vec::new(), older_than_ms: 0, upto: 0 }
+        Chore { carries, seal: None, expired: Vec::new(), older_than_ms: 0, upto: 0 }
     }
 
     /// The lengths of the carry-overs on disk.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::ask::IngestError;
 use super::clock::Clock;
-use super::machine::Step;
+use super::machine::{Step, Work};
 use super::partition::LoggedRow;
 use super::store::{Chore, Store};
 use crate::journal::{AppendError, Row};
@@ -81,7 +81,7 @@ impl Writer {
             self.note(&outcome);
         }
         // Chores go in slices, between groups; without a chore under way there is nothing to hurry for.
-        if self.do_chores() { Step::Busy } else { Step::Idle(PROBE_EVERY) }
+        if self.do_chores() { Step::Busy(Work::Chore) } else { Step::Idle(PROBE_EVERY) }
     }
 
     /// Blocks until there may be a row, or for so long.
