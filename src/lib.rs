@@ -10,6 +10,8 @@
 //! 6. [`server`]: the transport. One port, bounded connections, deadlines, draining, health.
 //! 7. [`run`]: wiring. From a configuration to a running server, and back to an exit code.
 //!
+//! [`upkeep`] works on a data directory that no server has: verify, export, rebuild.
+//!
 //! Beside them: [`config`], [`limits`] and [`logging`] are the settings; [`cli`] and [`simulate`] are clients.
 //!
 //! Invariants that hold across rooms:
@@ -32,3 +34,4 @@ pub mod pipeline;
 pub mod run;
 pub mod server;
 pub mod simulate;
+pub mod upkeep;

@@ -23,5 +23,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }),
         Command::Client(command) => cli::run(command),
+        Command::Offline(command) => cli::offline::run(command),
     }
 }

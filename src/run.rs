@@ -34,7 +34,7 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// The services by the names that health knows them by.
 const INGEST: &str = "tasktally.v1.IngestService";
-const READS: &[&str] = &["tasktally.v1.StatisticsService"];
+const READS: &[&str] = &["tasktally.v1.StatisticsService", "tasktally.v1.AdminService"];
 
 /// Files that are open besides connections: the journal, checkpoints, the runtime's own.
 const FILES_BESIDES: u64 = 64;
@@ -117,7 +117,7 @@ fn raise_file_limit() {
 
 fn routes(api: &Api, health: &Health) -> Routes {
     let mut routes = Routes::new(api.statistics_service());
-    routes = routes.add_service(api.ingest_service()).add_service(health.service());
+    routes = routes.add_service(api.ingest_service()).add_service(api.admin_service()).add_service(health.service());
     match api::reflection::services() {
         Ok((v1, v1alpha)) => routes.add_service(v1).add_service(v1alpha),
         Err(error) => unreachable!("the descriptors that this build embeds are damaged: {error}"),

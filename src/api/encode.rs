@@ -1,5 +1,9 @@
 //! From the engine's answers to the wire's messages.
 
+mod event;
+
+pub use event::event;
+
 use prost_types::{Duration, Timestamp};
 
 use super::decode::{Refused, Sids};

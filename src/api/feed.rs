@@ -31,8 +31,11 @@ pub trait Source: Send + Sync + 'static {
     /// The state now.
     fn latest(&self) -> Stamped<Arc<Realtime>>;
 
-    /// Ticks after each change of the figures.
+    /// Ticks after each change of the figures, and in the end.
     fn subscribe(&self) -> watch::Receiver<u64>;
+
+    /// Whether there is nothing any more that the figures could be of; to be asked after [`Source::latest`].
+    fn has_ended(&self) -> bool;
 }
 
 impl Source for Topic {
@@ -42,6 +45,10 @@ impl Source for Topic {
 
     fn subscribe(&self) -> watch::Receiver<u64> {
         Topic::subscribe(self)
+    }
+
+    fn has_ended(&self) -> bool {
+        Topic::has_ended(self)
     }
 }
 
@@ -111,8 +118,10 @@ impl<S: Source> Hub<S> {
     pub fn feed(&self, workspace: WorkspaceSid, channel: ChannelFilter, source: Arc<S>) -> Arc<Feed<S>> {
         let key = (workspace, channel);
         let mut feeds = locked(&self.feeds);
-        if let Some(feed) = feeds.get(&key).and_then(Weak::upgrade) {
-            return feed;
+        let found = feeds.get(&key).and_then(Weak::upgrade);
+        // One that has ended gives way: the workspace was forgotten and has begun anew.
+        if let Some(feed) = found.as_ref().filter(|feed| !feed.has_ended()) {
+            return feed.clone();
         }
         let feed = Arc::new(Feed {
             key: key.clone(),
@@ -123,6 +132,9 @@ impl<S: Source> Hub<S> {
             hub: Arc::downgrade(&self.feeds),
         });
         feeds.insert(key, Arc::downgrade(&feed));
+        // The last one to let go of a feed takes the lock.
+        drop(feeds);
+        drop(found);
         feed
     }
 
@@ -140,6 +152,15 @@ impl<S: Source> Feed<S> {
     /// Ticks when there may be something new.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.source.subscribe()
+    }
+
+    pub fn workspace(&self) -> WorkspaceSid {
+        self.key.0
+    }
+
+    /// Whether there is nothing any more to watch; to be asked after [`Feed::offer`].
+    pub fn has_ended(&self) -> bool {
+        self.source.has_ended()
     }
 
     pub fn offer(&self, want: Want) -> Offer {

@@ -2,8 +2,9 @@
 //!
 //! A call is decoded ([`decode`]), asked of the pipeline, and its answer encoded ([`encode`]); what goes wrong becomes
 //! a status in one place ([`status`]). There is one file for each thing that callers do: [`statistics`], [`watch`],
-//! [`listing`], [`ingest`].
+//! [`listing`], [`ingest`], [`admin`].
 
+pub mod admin;
 pub mod codec;
 pub mod decode;
 pub mod encode;
@@ -30,6 +31,7 @@ use tonic::codec::CompressionEncoding;
 use crate::limits;
 use crate::pipeline::{Caller, Pipeline};
 use encode::Links;
+use proto::v1::admin_service_server::AdminServiceServer;
 use proto::v1::ingest_service_server::IngestServiceServer;
 use proto::v1::statistics_service_server::StatisticsServiceServer;
 use refine::Refined;
@@ -68,6 +70,13 @@ pub struct Api {
 impl Api {
     pub fn statistics_service(&self) -> Refined<StatisticsServiceServer<statistics::Statistics>> {
         let service = StatisticsServiceServer::new(statistics::Statistics::new(self.clone()))
+            .max_decoding_message_size(self.limits.max_message_bytes)
+            .accept_compressed(CompressionEncoding::Gzip);
+        Refined::new(service, self.limits.max_message_bytes)
+    }
+
+    pub fn admin_service(&self) -> Refined<AdminServiceServer<admin::Admin>> {
+        let service = AdminServiceServer::new(admin::Admin::new(self.clone()))
             .max_decoding_message_size(self.limits.max_message_bytes)
             .accept_compressed(CompressionEncoding::Gzip);
         Refined::new(service, self.limits.max_message_bytes)

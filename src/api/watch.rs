@@ -21,7 +21,7 @@ use super::proto::v1;
 use super::statistics::{Statistics, ask};
 use super::status::ApiError;
 use super::{caller, status};
-use crate::pipeline::Topic;
+use crate::pipeline::{AskError, Topic};
 
 pub(super) async fn open(
     service: &Statistics,
@@ -99,22 +99,22 @@ impl<S: Source> Watcher<S> {
         let stop = self.stop.clone();
         let frame = tokio::select! {
             biased;
-            () = stop.cancelled() => None,
+            () = stop.cancelled() => Err(ApiError::Stopping),
             frame = self.frame() => frame,
         };
         let message = match frame {
-            Some(Frame { message, version, encoded_at }) => {
+            Ok(Frame { message, version, encoded_at }) => {
                 self.sent = Some(Sent { at: Instant::now(), encoded_at, version });
                 Ok(message)
             }
-            None => Err(status::status(ApiError::Stopping)),
+            Err(end) => Err(status::status(end)),
         };
         (self, message)
     }
 
-    /// The next frame when it is due; `None` when no more will come. Looks only after it has marked what it has seen,
+    /// The next frame when it is due, or why no more will come. Looks only after it has marked what it has seen,
     /// so that no change is missed between a look and a wait.
-    async fn frame(&mut self) -> Option<Frame> {
+    async fn frame(&mut self) -> Result<Frame, ApiError> {
         let heartbeat_at = match &self.sent {
             Some(sent) => {
                 sleep_until(sent.at + self.pace.min_interval).await;
@@ -129,12 +129,16 @@ impl<S: Source> Watcher<S> {
                 Some(sent) if Instant::now() >= heartbeat_at => Want::After(sent.encoded_at),
                 Some(sent) => Want::OtherThan(sent.version),
             };
-            match self.feed.offer(want) {
-                Offer::Frame(frame) => return Some(frame),
+            let offer = self.feed.offer(want);
+            if self.feed.has_ended() {
+                return Err(ApiError::Ask(self.feed.workspace(), AskError::UnknownWorkspace));
+            }
+            match offer {
+                Offer::Frame(frame) => return Ok(frame),
                 Offer::NotBefore(moment) => sleep_until(moment).await,
                 Offer::Unchanged => tokio::select! {
                     () = sleep_until(heartbeat_at) => {}
-                    ticked = self.ticks.changed() => ticked.ok()?,
+                    ticked = self.ticks.changed() => ticked.map_err(|_| ApiError::Stopping)?,
                 },
             }
         }

@@ -24,6 +24,8 @@ pub enum ClientCommand {
     Cumulative(GetArgs),
     /// Show the state of a workspace, live.
     Watch(WatchArgs),
+    /// Forget everything of a workspace, so that it may be bound to another account. Asks before.
+    Forget(ForgetArgs),
 }
 
 impl ClientCommand {
@@ -35,6 +37,7 @@ impl ClientCommand {
             ClientCommand::Healthcheck(args) => &args.connection,
             ClientCommand::Get(args) | ClientCommand::Cumulative(args) => &args.connection,
             ClientCommand::Watch(args) => &args.connection,
+            ClientCommand::Forget(args) => &args.connection,
         }
     }
 }
@@ -161,6 +164,24 @@ pub struct IngestArgs {
 
     #[command(flatten)]
     pub send: SendArgs,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Undoes a wrong first binding: an event of the wrong account has named the workspace first, and those of the right one are
+refused. Its statistics, its events and its account are gone, durably; then its events may be sent again, with the sids
+that they had. Only a backup brings back what was forgotten. Repeating it is safe: NOT_FOUND means that it is done.")]
+pub struct ForgetArgs {
+    /// Sid of the workspace (WS…).
+    #[arg(value_name = "WORKSPACE_SID")]
+    pub workspace: String,
+
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+
     #[command(flatten)]
     pub connection: ConnectionArgs,
 }

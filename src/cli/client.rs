@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::args::{ConnectionArgs, SubjectArgs};
 use super::failure::Failure;
+use crate::api::proto::v1::admin_service_client::AdminServiceClient;
 use crate::api::proto::v1::ingest_service_client::IngestServiceClient;
 use crate::api::proto::v1::statistics_service_client::StatisticsServiceClient;
 use crate::api::proto::v1::{ListWorkspacesRequest, Workspace};
@@ -41,6 +42,10 @@ impl Server {
 
     pub fn ingest(&self) -> IngestServiceClient<Channel> {
         IngestServiceClient::new(self.channel.clone())
+    }
+
+    pub fn admin(&self) -> AdminServiceClient<Channel> {
+        AdminServiceClient::new(self.channel.clone())
     }
 
     pub fn channel(&self) -> Channel {

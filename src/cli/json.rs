@@ -38,6 +38,16 @@ pub fn line(name: &str, message: &impl Message) -> Result<String, Failure> {
     Ok(value.to_string())
 }
 
+/// Likewise, without the fields that say nothing: for messages that are read back.
+///
+/// # Errors
+/// As of [`line`].
+pub fn terse_line(name: &str, message: &impl Message) -> Result<String, Failure> {
+    let dynamic = DynamicMessage::decode(descriptor(name), message.encode_to_vec().as_slice())
+        .unwrap_or_else(|error| panic!("the bytes of a {name} must be those of its descriptor: {error}"));
+    serde_json::to_string(&dynamic).map_err(|error| Failure::local("an event as JSON", std::io::Error::other(error)))
+}
+
 /// Puts the maps of a message, which come in no order, into that of their keys: numbers by value, then text.
 fn sort_maps(message: &mut Value, of: &MessageDescriptor) {
     // Times and the like are messages whose JSON is no object.

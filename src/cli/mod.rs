@@ -5,11 +5,15 @@ pub mod args;
 pub mod client;
 pub mod delivery;
 pub mod failure;
+mod forget;
 mod get;
 mod healthcheck;
 mod ingest;
-mod json;
-mod lines;
+#[doc(hidden)] // open for fuzz/
+pub mod json;
+#[doc(hidden)] // open for fuzz/
+pub mod lines;
+pub mod offline;
 pub mod progress;
 mod render;
 pub mod text;
@@ -41,6 +45,7 @@ pub fn run(command: ClientCommand) -> ExitCode {
             ClientCommand::Get(args) => get::statistics(args).await.and_then(print).map(|()| 0),
             ClientCommand::Cumulative(args) => get::cumulative(args).await.and_then(print).map(|()| 0),
             ClientCommand::Watch(args) => watch::run(args).await,
+            ClientCommand::Forget(args) => forget::run(args).await.and_then(print).map(|()| 0),
         }
     });
     // A thread may be blocked on standard input for ever.

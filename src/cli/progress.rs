@@ -36,6 +36,12 @@ impl Progress {
         self.on_terminal || self.said.elapsed() >= PLAIN_EVERY
     }
 
+    /// The total became known, or is another one.
+    pub fn set_total(&mut self, total: u64) {
+        self.total = Some(total);
+        self.bar.set_length(total);
+    }
+
     pub fn show(&mut self, position: u64, message: String) {
         if !self.is_due() {
             return;

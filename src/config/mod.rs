@@ -13,6 +13,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::ClientCommand;
+use crate::cli::offline::OfflineCommand;
 
 pub use serve::ServeConfig;
 
@@ -27,6 +28,7 @@ pub struct Arguments {
 pub enum Command {
     Serve(ServeConfig),
     Client(ClientCommand),
+    Offline(OfflineCommand),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,10 +57,13 @@ Examples:
   tasktally watch WS...                        a live view
   tasktally ingest events.ndjson               load events, one JSON object a line
   tasktally healthcheck                        for probes
+  tasktally verify /var/lib/tasktally          looks for damage in a data directory that no server has
+  tasktally export /var/lib/tasktally -o events.ndjson
 
 Exit codes:
   0  done
-  1  done, but events were refused (ingest, simulate), or NOT_SERVING (healthcheck), or the server failed (serve)
+  1  done, but events were refused (ingest, simulate), or NOT_SERVING (healthcheck), or the server failed (serve), or
+     damage was found (verify) or skipped (export --skip-damaged)
   2  bad usage; of healthcheck also: unreachable
   3  the server refuses the request as it is: do not repeat it unchanged
   4  the server cannot be reached, is overloaded or too slow: try again later
@@ -101,6 +106,8 @@ enum CliCommand {
     Serve(ServeConfig),
     #[command(flatten)]
     Client(ClientCommand),
+    #[command(flatten)]
+    Offline(OfflineCommand),
 }
 
 /// The arguments of this process. Ends the process on --help and on bad usage.
@@ -118,7 +125,8 @@ pub fn try_parse(
     rust_log: Option<String>,
 ) -> Result<Arguments, clap::Error> {
     let cli = Cli::try_parse_from(with_command(arguments.into_iter().collect()))?;
-    let default_level = if matches!(cli.command, CliCommand::Serve(_)) { "info" } else { "warn" };
+    // What reads a whole journal says how far it is.
+    let default_level = if matches!(cli.command, CliCommand::Client(_)) { "warn" } else { "info" };
     let level = match (cli.log.log_level, rust_log) {
         (Some(level), _) => level,
         (None, Some(level)) => log_level(&level)
@@ -128,6 +136,7 @@ pub fn try_parse(
     let command = match cli.command {
         CliCommand::Serve(config) => Command::Serve(config),
         CliCommand::Client(command) => Command::Client(command),
+        CliCommand::Offline(command) => Command::Offline(command),
     };
     Ok(Arguments { log: LogConfig { format: cli.log.log_format, level }, command })
 }

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{MAX_BODY_BYTES, Record, error::Damage, tile::Header};
+use super::{MAX_BODY_BYTES, Record, error::Damage, tile::Codec, tile::Header};
 
 /// Level 3 packs encoded events nearly as well as the levels ten times slower. At the sizes of a block its window
 /// spans the whole of it.
@@ -94,6 +94,20 @@ fn entry(bytes: &[u8; ENTRY_BYTES]) -> Entry {
         newest_ms: i64::from_le_bytes([e, f, g, h, i, j, k, l]),
         bytes: u32::from_le_bytes([m, n, o, p]),
     }
+}
+
+/// Hands out the rows of a block on its own, as reading the log does.
+pub fn read(
+    (first, events, newest_ms): (u64, u64, i64),
+    body: &[u8],
+    each: &mut dyn FnMut(Record<'_>),
+) -> Result<(), Damage> {
+    let header = Header::new(first, events, newest_ms, Codec::Block, body);
+    let _to_the_end = unpack(&header, body)?.each_from(first, &mut |record| {
+        each(record);
+        ControlFlow::Continue(())
+    });
+    Ok(())
 }
 
 impl Unpacked {

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
@@ -55,6 +55,24 @@ impl Journal {
         self.transact("remove a carry-over", 0, |db, tail, _| forget(db, tail, key))
     }
 
+    /// Hands out every entry whose key begins so, in the order of their keys. Whether one is missing is not known.
+    pub fn carries_under(&mut self, prefix: &[u8], each: &mut dyn FnMut(Carry<'_>)) -> Result<(), ReadError> {
+        self.read_carries_under(prefix, each).map_err(|trouble| trouble.on_read(self.file.clone()))
+    }
+
+    fn read_carries_under(&self, prefix: &[u8], each: &mut dyn FnMut(Carry<'_>)) -> Result<(), Trouble> {
+        let mut found = self.db.prepare_cached("SELECT key, sum, body FROM carry WHERE key >= ?1 ORDER BY key")?;
+        let mut rows = found.query([prefix])?;
+        while let Some(row) = rows.next()? {
+            let entry = checked(row)?;
+            if !entry.0.key.starts_with(prefix) {
+                break;
+            }
+            each(entry.0);
+        }
+        Ok(())
+    }
+
     /// Hands out every entry, in no order that means anything, until `each` breaks off. That none
     /// is missing is known only when it did not.
     pub fn carries(&mut self, each: &mut dyn FnMut(Carry<'_>) -> ControlFlow<()>) -> Result<(), ReadError> {
@@ -66,17 +84,10 @@ impl Journal {
         let mut rows = found.query([])?;
         let (mut count, mut digest) = (0, 0);
         while let Some(row) = rows.next()? {
-            let sum = row.get::<_, i64>(1)?.cast_unsigned();
-            let (key, body) = (row.get_ref(0)?.as_blob(), row.get_ref(2)?.as_blob());
-            let (Ok(key), Ok(body)) = (key, body) else {
-                return Err(Damage::Single { what: "carry-over" }.into());
-            };
-            if sum != sum_of(key, body) {
-                return Err(Damage::Carry { key: Key(key.to_vec()) }.into());
-            }
+            let (entry, sum) = checked(row)?;
             count += 1;
             digest ^= sum;
-            if each(Carry { key, body }).is_break() {
+            if each(entry).is_break() {
                 return Ok(());
             }
         }
@@ -87,8 +98,43 @@ impl Journal {
     }
 }
 
+/// An entry of the columns key, sum and body, with its checksum, which holds.
+pub(super) fn checked<'a>(row: &'a SqlRow<'_>) -> Result<(Carry<'a>, u64), Trouble> {
+    let sum = row.get::<_, i64>(1)?.cast_unsigned();
+    let (key, body) = (row.get_ref(0)?.as_blob(), row.get_ref(2)?.as_blob());
+    let (Ok(key), Ok(body)) = (key, body) else {
+        return Err(Damage::Single { what: "carry-over" }.into());
+    };
+    if sum != sum_of(key, body) {
+        return Err(Damage::Carry { key: Key(key.to_vec()) }.into());
+    }
+    Ok((Carry { key, body }, sum))
+}
+
 fn sum_of(key: &[u8], body: &[u8]) -> u64 {
     tile::sum(b"carry", &[key.len() as u64, xxh3_64(key), xxh3_64(body)])
+}
+
+/// Removes every entry whose key begins with `prefix`.
+pub(super) fn forget_under(db: &Connection, tail: &mut Tail, prefix: &[u8]) -> Result<(), Trouble> {
+    // The keys are unique, so this reads their index; a prefix of nothing but ones ends where the keys do.
+    let keys: Vec<Vec<u8>> = {
+        let mut found = db.prepare_cached("SELECT key FROM carry WHERE key >= ?1 ORDER BY key")?;
+        let mut rows = found.query([prefix])?;
+        let mut keys = Vec::new();
+        while let Some(row) = rows.next()? {
+            let key: Vec<u8> = row.get(0)?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            keys.push(key);
+        }
+        keys
+    };
+    for key in keys {
+        forget(db, tail, &key)?;
+    }
+    Ok(())
 }
 
 fn forget(db: &Connection, tail: &mut Tail, key: &[u8]) -> Result<bool, Trouble> {

@@ -127,6 +127,26 @@ fn header_sum(position: u64) -> u64 {
     sum(&MAGIC, &[position])
 }
 
+/// A checkpoint's file, and what it is found to be.
+#[derive(Debug)]
+pub struct Candidate {
+    pub position: u64,
+    pub path: PathBuf,
+    /// Read through once.
+    pub checkpoint: Result<Checkpoint, Flaw>,
+}
+
+/// Every checkpoint there is, the newest first. Changes nothing.
+pub fn survey(dir: &Path) -> io::Result<Vec<Candidate>> {
+    let mut candidates = files(dir)?;
+    candidates.sort_unstable_by(|a, b| b.cmp(a));
+    let look = |(position, path): (u64, PathBuf)| {
+        let sections = verify(&path, position).and_then(|()| Sections::open(&path, position));
+        Candidate { position, path, checkpoint: sections.map(|sections| Checkpoint { position, sections }) }
+    };
+    Ok(candidates.into_iter().map(look).collect())
+}
+
 /// Finds the newest whole checkpoint: reads it through once, through a small buffer, before it hands it out. Removes
 /// what an interrupted [`write`] left.
 pub fn latest(dir: &Path) -> io::Result<Latest> {

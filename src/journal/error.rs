@@ -155,6 +155,14 @@ impl From<rusqlite::Error> for Trouble {
 }
 
 impl Trouble {
+    /// The damage, where it is one.
+    pub(super) fn damage(self) -> Result<Damage, Trouble> {
+        match self {
+            Self::Damage(damage) => Ok(damage),
+            store @ Self::Store(_) => Err(store),
+        }
+    }
+
     pub(super) fn on_open(self, doing: &'static str, file: PathBuf) -> OpenError {
         match self {
             Self::Damage(damage) => OpenError::Damaged(Damaged { file, damage }),

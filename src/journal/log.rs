@@ -5,7 +5,7 @@ use std::{fs, ops::ControlFlow, path::Path, path::PathBuf};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi};
 
 use super::{
-    AppendError, Cause, Cut, Damage, Damaged, MAX_BODY_BYTES, OpenError, ReadError, Record, Row, block,
+    AppendError, Cause, Cut, Damage, Damaged, MAX_BODY_BYTES, OpenError, ReadError, Record, Row, block, carry,
     error::Trouble,
     files,
     lock::Lock,
@@ -83,6 +83,19 @@ impl Journal {
         Ok((journal, opened))
     }
 
+    /// A log that was opened to be looked at: whatever would write to it is refused.
+    pub(super) fn of(
+        db: Connection,
+        dir: PathBuf,
+        file: PathBuf,
+        settings: Settings,
+        tail: Tail,
+        census: Census,
+        lock: Lock,
+    ) -> Self {
+        Self { db, dir, file, settings, tail, census, wal_bytes: 0, wanted_bytes: 0, lost: false, _lock: lock }
+    }
+
     /// Position of the last event ever appended, also when it was dropped since; 0 when there was none.
     pub fn end(&self) -> u64 {
         self.tail.end
@@ -99,8 +112,12 @@ impl Journal {
         self.make_room(bytes)?;
         let (tail, census) = self.transact("append", bytes, |db, tail, census| {
             for row in rows {
-                let Row { events, newest_ms, body } = *row;
+                let Row { events, mut newest_ms, body, ends } = *row;
                 assert!(body.len() <= MAX_BODY_BYTES, "a body of {} bytes, at most {MAX_BODY_BYTES}", body.len());
+                if let Some(prefix) = ends {
+                    newest_ms = newest_ms.max(census.newest_ms);
+                    carry::forget_under(db, tail, prefix)?;
+                }
                 let header = Header::new(tail.end + 1, u64::from(events), newest_ms, Codec::Raw, body);
                 header.insert(db, body)?;
                 census.count(&header);

@@ -27,6 +27,7 @@ mod files;
 mod lock;
 mod log;
 mod store;
+mod survey;
 mod tile;
 mod wal;
 
@@ -34,9 +35,12 @@ mod wal;
 mod tests;
 
 pub use age::Compression;
+#[doc(hidden)] // open for fuzz/
+pub use block::read as read_block;
 pub use carry::Carry;
 pub use error::{AppendError, Cause, Damage, Damaged, OpenError, ReadError};
 pub use log::{Journal, Opened, Stats};
+pub use survey::{Found, Survey};
 pub use wal::Cut;
 
 /// What a partition appends: opaque bytes, and what the journal must know of them.
@@ -48,6 +52,9 @@ pub struct Row<'a> {
     pub newest_ms: i64,
     /// The events, encoded; at most [`MAX_BODY_BYTES`].
     pub body: &'a [u8],
+    /// Every carry-over whose key begins so goes in the transaction that appends the row, and the row stays for as
+    /// long as any row before it: what it ends can never be read without it.
+    pub ends: Option<&'a [u8]>,
 }
 
 /// A row as it is read back.

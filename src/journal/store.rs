@@ -133,6 +133,23 @@ impl Store {
     }
 }
 
+/// Opens a file that there is, to be looked at and not to be changed: no write-ahead log is moved, and no statement
+/// that writes is taken. Also answers what the next opening will cut.
+pub(super) fn look(dir: &Path, file: &Path) -> Result<(Connection, Option<Cut>), OpenError> {
+    let wal = dir.join(WAL_FILE);
+    let io = |path: &Path| {
+        let path = path.to_path_buf();
+        move |source| OpenError::Io { doing: "read", path, source }
+    };
+    let scan = Scan::of(&wal, page_bytes(file).map_err(io(file))?).map_err(io(&wal))?;
+    let failed = |doing, trouble: Trouble| trouble.on_open(doing, file.to_path_buf());
+    let db = connect(file).map_err(|error| failed("open", error.into()))?;
+    check(&db, file)?;
+    db.pragma_update(None, "query_only", true).map_err(|error| failed("open", error.into()))?;
+    let accepted = checkpoint_wal(&db, "NOOP").map_err(|trouble| failed("read", trouble))?;
+    Ok((db, scan.cut(accepted)))
+}
+
 /// A log that is gone, while what belongs to it is still there, must not be taken for a fresh start.
 fn refuse_remains(dir: &Path, file: &Path) -> Result<(), OpenError> {
     let listed = checkpoint::files(dir);
@@ -264,7 +281,7 @@ fn has_our_tables(db: &Connection) -> Result<bool, Trouble> {
 
 /// Turns the file to its running settings and reads what opening must know: the end, the census, and how many
 /// pages of the write-ahead log SQLite accepted.
-fn inspect(db: &Connection, settings: Settings) -> Result<(Tail, tile::Census, u64), Trouble> {
+pub(super) fn inspect(db: &Connection, settings: Settings) -> Result<(Tail, tile::Census, u64), Trouble> {
     let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(Damage::Schema.into());

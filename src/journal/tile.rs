@@ -123,7 +123,7 @@ impl Gap {
         sum(b"gap", &[self.first, self.last, self.gone as u64])
     }
 
-    fn from_sql(row: &SqlRow<'_>) -> Result<Self, Trouble> {
+    pub(super) fn from_sql(row: &SqlRow<'_>) -> Result<Self, Trouble> {
         let first: i64 = row.get(0)?;
         let gone = match row.get(2)? {
             0 => Gone::Dropped,
@@ -231,6 +231,8 @@ pub(super) struct Census {
     pub(super) raw_from: u64,
     /// No row's newest event is older. A bound, exact after [`Census::take`].
     pub(super) oldest_ms: i64,
+    /// Likewise: no row has a newer event.
+    pub(super) newest_ms: i64,
     /// Positions that were lost, not dropped.
     pub(super) lost: u64,
 }
@@ -240,7 +242,15 @@ impl Census {
     ///
     /// Bodies are in another table, so this reads some 50 bytes a row: 10,000 rows are half a megabyte.
     pub(super) fn take(db: &Connection, end: u64) -> Result<Self, Trouble> {
-        let mut census = Self { rows: 0, body_bytes: 0, raw_bytes: 0, raw_from: end + 1, oldest_ms: i64::MAX, lost: 0 };
+        let mut census = Self {
+            rows: 0,
+            body_bytes: 0,
+            raw_bytes: 0,
+            raw_from: end + 1,
+            oldest_ms: i64::MAX,
+            newest_ms: i64::MIN,
+            lost: 0,
+        };
         let mut gaps = db.prepare_cached("SELECT first, last, gone, sum FROM gaps ORDER BY first")?;
         let mut gaps = gaps.query([])?;
         let mut gap = gaps.next()?.map(Gap::from_sql).transpose()?;
@@ -276,6 +286,7 @@ impl Census {
         self.rows += 1;
         self.body_bytes += header.bytes;
         self.oldest_ms = self.oldest_ms.min(header.newest_ms);
+        self.newest_ms = self.newest_ms.max(header.newest_ms);
         if header.codec == Codec::Raw {
             self.raw_bytes += header.bytes;
             self.raw_from = self.raw_from.min(header.first);

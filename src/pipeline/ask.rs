@@ -87,6 +87,17 @@ pub enum IngestError {
     Stopping,
 }
 
+/// Why a workspace was not forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForgetError {
+    /// Nothing has happened.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// The journal did not take it: nothing has happened, unless the server is stopping, when it is not known.
+    #[error(transparent)]
+    Write(IngestError),
+}
+
 /// What a call does when the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
@@ -143,12 +154,21 @@ pub enum Question {
     Topic(Caller, WorkspaceSid, ChannelFilter, Reply<Arc<Topic>>),
     Workspaces(Caller, Option<WorkspaceSid>, usize, Reply<Vec<WorkspaceRow>>),
     Channels(Caller, WorkspaceSid, Option<Box<str>>, usize, Reply<Vec<ChannelRow>>),
+    /// Forget everything of this workspace; answered with the revision, once that is on disk.
+    Forget(Forget),
     /// Answered once the partition has passed this position.
     Passed(u64, oneshot::Sender<()>),
     /// Settle what has been submitted, then end the thread.
     Stop,
     /// A copy of everything, for a checkpoint.
     Freeze(oneshot::Sender<Frozen>),
+}
+
+/// A workspace that somebody wants forgotten.
+pub struct Forget {
+    pub caller: Caller,
+    pub workspace: WorkspaceSid,
+    pub reply: oneshot::Sender<Result<i64, ForgetError>>,
 }
 
 pub type Reply<T> = oneshot::Sender<Result<T, AskError>>;

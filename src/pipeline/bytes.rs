@@ -5,7 +5,7 @@ use crate::engine::Table;
 /// A row that does not say what a row must say, although its checksum held: written by something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damaged {
-    #[error("row format {0} is not known to this version")]
+    #[error("it has row format {0}, and this version of tasktally knows 1 and 2 only: a later version wrote it")]
     Version(u8),
     #[error("the row ends too early")]
     Short,

@@ -7,7 +7,8 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::ask::{
-    AskError, Call, Caller, CumulativeQuestion, Frozen, IngestError, Ingested, Patience, Question, Reply, Stamped,
+    AskError, Call, Caller, CumulativeQuestion, Forget, ForgetError, Frozen, IngestError, Ingested, Patience, Question,
+    Reply, Stamped,
 };
 use super::owner::LARGEST_CALL;
 use super::shelf::Shelf;
@@ -110,7 +111,10 @@ impl Pipeline {
                 return Err(AskError::UnknownWorkspace);
             }
             topic.touch();
-            return Ok(topic.latest());
+            let latest = topic.latest();
+            if !topic.has_ended() {
+                return Ok(latest);
+            }
         }
         partition.ask(|reply| Question::Realtime(*caller, workspace, channel.clone(), reply)).await
     }
@@ -170,6 +174,18 @@ impl Pipeline {
         channel: &ChannelFilter,
     ) -> Result<Arc<Topic>, AskError> {
         self.partition(workspace)?.ask(|reply| Question::Topic(*caller, workspace, channel.clone(), reply)).await
+    }
+
+    /// Forgets everything of a workspace, durably, as if no event had ever named it; answers the revision since which
+    /// it is gone. Whoever hears nothing may ask again: that the workspace is unknown means that it is forgotten.
+    pub async fn forget(&self, caller: &Caller, workspace: WorkspaceSid) -> Result<i64, ForgetError> {
+        let partition = self.partition(workspace)?;
+        let _place =
+            partition.asking.try_acquire().map_err(|_| AskError::Overloaded { retry_after_ms: RETRY_AFTER_MS })?;
+        let (reply, answer) = oneshot::channel();
+        let forget = Forget { caller: *caller, workspace, reply };
+        partition.questions.send(Question::Forget(forget)).map_err(|_| AskError::Stopping)?;
+        answer.await.unwrap_or(Err(AskError::Stopping.into()))
     }
 
     /// Whether the journal can take events; `None` before the start.

@@ -14,8 +14,8 @@ use super::Settings;
 use super::ask::Frozen;
 use super::handle::Pipeline;
 use super::recovery::{self, FORMAT, Preface};
-use super::store::{Chore, horizon};
-use crate::engine::{self, Workspace};
+use super::store::{CarriedPart, Chore, horizon};
+use crate::engine::{self, CarryPart, Workspace};
 use crate::event::{HOUR_MS, Millis, WorkspaceSid};
 use crate::journal::checkpoint;
 
@@ -175,10 +175,15 @@ impl Keeper {
 
     /// Tells the journal what to carry over and then to drop: rows of which every event has passed the retention.
     fn prune(&mut self, frozen: &[Frozen], position: u64, now: Millis) {
-        let mut states: Vec<&(WorkspaceSid, Workspace)> =
-            frozen.iter().flat_map(|partition| &partition.workspaces).collect();
+        let mut states: Vec<(u64, &WorkspaceSid, &Workspace)> = frozen
+            .iter()
+            .flat_map(|partition| partition.workspaces.iter().map(|(sid, state)| (partition.position, sid, state)))
+            .collect();
         // A process that ends in the middle of it shall leave the same on disk, whatever the tables' order.
-        states.sort_unstable_by_key(|(sid, _)| *sid);
+        states.sort_unstable_by_key(|(_, sid, _)| **sid);
+        // With a forgotten workspace its carry-overs went.
+        let known: BTreeSet<WorkspaceSid> = states.iter().map(|(_, sid, _)| **sid).collect();
+        self.carried.retain(|key| recovery::parse_carry_key(key).is_none_or(|(sid, _)| known.contains(&sid)));
         // The slowest of the workspaces' own lines would hold everything back; what is too old is too old for all.
         let horizon = horizon(now, self.settings.retention_ms);
         // A day's ends are written anew each time, so they are told up to a moment that a clock set back by an hour
@@ -187,12 +192,15 @@ impl Keeper {
         // The lasting part of each workspace comes first, and stays first on its way to the disk: without the account
         // that it names, the ends could not be read back.
         let mut carries = VecDeque::new();
-        for (sid, state) in &states {
-            for (part, body) in state.carry_over(self.carried_to, told) {
-                carries.push_back((recovery::carry_key(*sid, part), body));
+        for (as_of, sid, state) in states {
+            // Of one that nothing was told of yet, everything is.
+            let is_new = !self.carried.contains(&recovery::carry_key(*sid, CarryPart::Lasting));
+            let since = if is_new { Millis(0) } else { self.carried_to };
+            for (part, body) in state.carry_over(since, told) {
+                carries.push_back(CarriedPart { key: recovery::carry_key(*sid, part), body, as_of });
             }
         }
-        self.carried.extend(carries.iter().map(|(key, _)| key.clone()));
+        self.carried.extend(carries.iter().map(|part| part.key.clone()));
         let retention_ms = self.settings.retention_ms;
         let is_expired =
             |key: &Vec<u8>| recovery::parse_carry_key(key).is_some_and(|(_, part)| part.is_expired(now, retention_ms));

@@ -14,6 +14,8 @@
 //! restart, `keeper.rs` writes checkpoints and decides what the journal may drop. `machine.rs` puts these together as
 //! parts that are moved on step by step and never wait; `start.rs` gives each a thread.
 //!
+//! A workspace is forgotten (`Partition::forget`) by a row of its own that goes the same way.
+//!
 //! Invariants:
 //! - A partition has at most one group under way; while it is being synced, questions see the state before it.
 //! - A position is passed only after everything up to it is applied and published, so a reader that takes the position
@@ -26,10 +28,12 @@ mod clock;
 mod handle;
 mod keeper;
 mod machine;
+pub mod offline;
 mod owner;
 mod partition;
 mod recovery;
-mod row;
+#[doc(hidden)] // open for fuzz/
+pub mod row;
 mod shelf;
 mod start;
 mod store;
@@ -37,7 +41,9 @@ mod topic;
 mod writer;
 
 pub use admission::{GrowthLimits, MOST_AHEAD_MS};
-pub use ask::{AskError, Caller, CumulativeQuestion, IngestError, Ingested, Patience, Refusal, Scope, Stamped};
+pub use ask::{
+    AskError, Caller, CumulativeQuestion, ForgetError, IngestError, Ingested, Patience, Refusal, Scope, Stamped,
+};
 pub use clock::{Clock, SystemClock};
 pub use handle::{Pipeline, Submitted, partition_of};
 pub use keeper::{Keeper, Round};

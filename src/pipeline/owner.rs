@@ -1,5 +1,6 @@
 //! The turns of a partition: takes what comes, in the order of its urgency.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 use tokio::sync::oneshot;
 
 use super::admission::MOST_IN_GROUP;
-use super::ask::{Call, Question};
+use super::ask::{Call, Forget, Question};
 use super::clock::Clock;
 use super::machine::{Step, Work};
 use super::partition::{Group, LoggedRow, Partition};
@@ -50,6 +51,8 @@ pub struct Owner {
     number: usize,
     clock: Arc<dyn Clock>,
     under_way: Option<Group>,
+    /// Workspaces to be forgotten, each in a group of its own.
+    forgets: VecDeque<Forget>,
     /// Questions that wait for a position.
     waiting: Vec<(u64, oneshot::Sender<()>)>,
     stopping: bool,
@@ -75,6 +78,7 @@ impl Owner {
             number,
             clock,
             under_way: None,
+            forgets: VecDeque::new(),
             waiting: Vec::new(),
             stopping: false,
             refreshed_at: start,
@@ -101,6 +105,7 @@ impl Owner {
                 match question {
                     Question::Passed(position, reply) => self.waiting.push((position, reply)),
                     Question::Stop => self.stopping = true,
+                    Question::Forget(forget) => self.forgets.push_back(forget),
                     question => {
                         self.partition.answer(question, now);
                         self.look_soon();
@@ -115,6 +120,7 @@ impl Owner {
         for (_, reply) in self.waiting.extract_if(.., |(position, _)| *position <= passed) {
             let _ = reply.send(());
         }
+        self.begin_forgetting(now);
         if work.is_none() && self.stopping && self.under_way.is_none() && self.inbox.calls.is_empty() {
             return Step::Over;
         }
@@ -166,14 +172,29 @@ impl Owner {
                 let end = self.partition.passed();
                 self.partition.settle(group, end, now);
             }
-            Some(row) => {
-                self.under_way = Some(group);
-                if self.journal.send((self.number, row)).is_err() {
-                    tracing::error!(partition = self.number, "the journal's thread is gone");
-                }
-            }
+            Some(row) => self.hand_over(group, row),
         }
         work
+    }
+
+    /// Between two groups a workspace that is to be forgotten has its turn.
+    fn begin_forgetting(&mut self, now: Millis) {
+        while self.under_way.is_none()
+            && let Some(forget) = self.forgets.pop_front()
+        {
+            if let Some(group) = self.partition.forget(forget, now)
+                && let Some(row) = group.logged()
+            {
+                self.hand_over(group, row);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, group: Group, row: LoggedRow) {
+        self.under_way = Some(group);
+        if self.journal.send((self.number, row)).is_err() {
+            tracing::error!(partition = self.number, "the journal's thread is gone");
+        }
     }
 
     fn settle(&mut self, verdict: Verdict, now: Millis) {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::admission::{Claims, Door, Verdict, WorkspaceCount};
-use super::ask::{AskError, Call, Caller, CumulativeQuestion, Frozen, IngestError, Ingested, Question, Stamped};
+use super::ask::{
+    AskError, Call, Caller, CumulativeQuestion, Forget, ForgetError, Frozen, IngestError, Ingested, Question, Stamped,
+};
 use super::clock::Clock;
 use super::shelf::Shelf;
 use super::topic::Topic;
@@ -29,11 +31,13 @@ pub struct Partition {
     clock: Arc<dyn Clock>,
 }
 
-/// Calls admitted together: what goes to the journal, and what is to be said once it is there.
+/// Calls admitted together, or one workspace to be forgotten: what goes to the journal, and what is to be said once it
+/// is there.
 pub struct Group {
     pub events: Vec<Event>,
     admitted_at: Millis,
     replies: Vec<Pending>,
+    forget: Option<Forget>,
 }
 
 struct Pending {
@@ -48,11 +52,14 @@ pub struct LoggedRow {
     pub events: u32,
     pub newest_ms: i64,
     pub body: Vec<u8>,
+    /// Of this workspace nothing is to be carried over any more.
+    pub forgets: Option<WorkspaceSid>,
 }
 
 impl LoggedRow {
     pub fn as_row(&self) -> Row<'_> {
-        Row { events: self.events, newest_ms: self.newest_ms, body: &self.body }
+        let ends = self.forgets.as_ref().map(|workspace| &workspace.as_bytes()[..]);
+        Row { events: self.events, newest_ms: self.newest_ms, body: &self.body, ends }
     }
 }
 
@@ -78,7 +85,7 @@ impl Partition {
         // Growing by doubling would move every event again and again.
         let most = calls.iter().map(|call| call.events.len()).sum();
         let (events, replies) = (Vec::with_capacity(most), Vec::with_capacity(calls.len()));
-        let mut group = Group { events, admitted_at: now, replies };
+        let mut group = Group { events, admitted_at: now, replies, forget: None };
         for mut call in calls {
             // The caller's deadline has passed or it has gone: work not begun is dropped.
             if call.reply.is_closed() {
@@ -134,11 +141,41 @@ impl Partition {
         for workspace in touched {
             self.publish(workspace, end, now);
         }
+        if let Some(Forget { workspace, .. }) = &group.forget {
+            self.remove(*workspace);
+        }
         self.pass(end);
         for Pending { call, mut ingested, .. } in group.replies {
             ingested.revision = end as i64;
             // A caller that has gone does not hear it; its events are in all the same.
             let _ = call.reply.send(Ok(ingested));
+        }
+        if let Some(Forget { reply, .. }) = group.forget {
+            let _ = reply.send(Ok(end as i64));
+        }
+    }
+
+    /// Begins to forget a workspace; `None` where that is settled already, because the caller sees no such workspace.
+    pub fn forget(&mut self, forget: Forget, now: Millis) -> Option<Group> {
+        // The caller's deadline has passed or it has gone: work not begun is dropped.
+        if forget.reply.is_closed() {
+            return None;
+        }
+        if let Err(unknown) = self.visible(&forget.caller, forget.workspace) {
+            let _ = forget.reply.send(Err(unknown.into()));
+            return None;
+        }
+        Some(Group { events: Vec::new(), admitted_at: now, replies: Vec::new(), forget: Some(forget) })
+    }
+
+    /// Nothing is left of the workspace but what somebody still holds in hand, and that says that it has ended. Before
+    /// the position is passed, so that nothing old is shown under a new revision.
+    fn remove(&mut self, workspace: WorkspaceSid) {
+        if self.workspaces.remove(&workspace).is_some() {
+            self.count.fetch_sub(1, Ordering::AcqRel);
+        }
+        for topic in self.shelf.remove(workspace) {
+            topic.end();
         }
     }
 
@@ -150,6 +187,9 @@ impl Partition {
         for Pending { call, mut ingested, depends } in group.replies {
             ingested.revision = passed as i64;
             let _ = call.reply.send(if depends { Err(error.clone()) } else { Ok(ingested) });
+        }
+        if let Some(Forget { reply, .. }) = group.forget {
+            let _ = reply.send(Err(ForgetError::Write(error.clone())));
         }
     }
 
@@ -219,8 +259,8 @@ impl Partition {
                 let workspaces = self.workspaces.iter().map(|(sid, state)| (*sid, state.clone())).collect();
                 let _ = reply.send(Frozen { position: self.passed(), workspaces });
             }
-            // Both are the owner's own business (`owner.rs`).
-            Question::Passed(..) | Question::Stop => {}
+            // These are the owner's own business (`owner.rs`).
+            Question::Forget(_) | Question::Passed(..) | Question::Stop => {}
         }
     }
 
@@ -333,9 +373,13 @@ impl Partition {
 impl Group {
     /// What the journal must keep; `None` where no event was accepted.
     pub fn logged(&self) -> Option<LoggedRow> {
+        if let Some(Forget { workspace, .. }) = self.forget {
+            let body = row::encode_forget(workspace, self.admitted_at);
+            return Some(LoggedRow { events: 1, newest_ms: self.admitted_at.0, body, forgets: Some(workspace) });
+        }
         let newest_ms = self.events.iter().map(|event| event.at.0).max()?;
         let body = row::encode(&self.events, self.admitted_at);
-        Some(LoggedRow { events: self.events.len() as u32, newest_ms, body })
+        Some(LoggedRow { events: self.events.len() as u32, newest_ms, body, forgets: None })
     }
 }
 

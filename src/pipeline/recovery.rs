@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Settings;
 use super::bytes::Damaged;
-use super::row;
+use super::row::{self, Entry};
 use crate::engine::{self, CarryPart, Table, Workspace};
 use crate::event::{Event, Millis, WorkspaceSid};
 use crate::journal::checkpoint::{self, Checkpoint};
@@ -66,7 +66,7 @@ pub(super) struct Seal {
 }
 
 /// The seal's name in the journal.
-const SEAL_KEY: &[u8] = b"horizon";
+pub(super) const SEAL_KEY: &[u8] = b"horizon";
 
 impl Seal {
     /// Key and body.
@@ -97,6 +97,7 @@ pub(super) const FORMAT: u32 = 1;
 
 /// Derives the state from the journal. Tells its progress in the log.
 pub fn recover(journal: &mut Journal, dir: &Path, settings: &Settings) -> Result<Recovered, RecoveryError> {
+    let retention_ms = settings.retention_ms;
     let latest = checkpoint::latest(dir).map_err(RecoveryError::Checkpoint)?;
     for (file, flaw) in &latest.damaged {
         tracing::warn!(file = %file.display(), %flaw, "a damaged checkpoint is ignored; the journal has everything");
@@ -114,41 +115,36 @@ pub fn recover(journal: &mut Journal, dir: &Path, settings: &Settings) -> Result
             );
             journal.raise_end(position).map_err(RecoveryError::Raise)?;
         } else {
-            state = from_checkpoint(checkpoint, settings);
+            state = from_checkpoint(checkpoint, retention_ms);
         }
     }
-    let (carried, seal) = carried_keys(journal)?;
-    let (mut replay, after) = match state {
+    let (replay, after) = match state {
         Some((replay, position)) => (replay, position),
-        None => (from_carry_over(journal, settings)?, 0),
+        None => (from_carry_over(journal, retention_ms)?, 0),
     };
-    replay.seal = seal;
-    replay.read_rows(journal, after, settings)?;
-    let Replay { workspaces, key, replayed, .. } = replay;
-    Ok(Recovered { workspaces, key, carried, carried_to: seal.map_or(Millis(0), |seal| seal.horizon), replayed })
+    replay.finish(journal, after, retention_ms)
 }
 
 /// A state on its way up.
-struct Replay {
+pub(super) struct Replay {
     workspaces: Table<WorkspaceSid, Workspace>,
     /// Up to which position each workspace of the checkpoint is whole.
     whole_to: Table<WorkspaceSid, u64>,
     key: u64,
     seal: Option<Seal>,
     replayed: u64,
-}
-
-impl Replay {
-    fn new(key: u64) -> Replay {
-        Replay { workspaces: Table::default(), whole_to: Table::default(), key, seal: None, replayed: 0 }
-    }
+    /// Whether the state began with the carry-over, and not with a checkpoint.
+    carried: bool,
 }
 
 /// `None` where the checkpoint is of no use, so that everything is derived from the log.
-fn from_checkpoint(mut checkpoint: Checkpoint, settings: &Settings) -> Option<(Replay, u64)> {
+fn from_checkpoint(mut checkpoint: Checkpoint, retention_ms: i64) -> Option<(Replay, u64)> {
     let position = checkpoint.position();
     let started = Instant::now();
-    match read_checkpoint(&mut checkpoint, settings) {
+    let read = read_checkpoint(&mut checkpoint).and_then(|(replay, written_under)| {
+        if written_under == retention_ms { Ok(replay) } else { Err("the retention is another one now".into()) }
+    });
+    match read {
         Ok(replay) => {
             let (workspaces, took) = (replay.workspaces.len(), started.elapsed());
             tracing::info!(position, workspaces, took_ms = took.as_millis() as u64, "read the checkpoint");
@@ -161,17 +157,15 @@ fn from_checkpoint(mut checkpoint: Checkpoint, settings: &Settings) -> Option<(R
     }
 }
 
-fn read_checkpoint(checkpoint: &mut Checkpoint, settings: &Settings) -> Result<Replay, String> {
+/// The state that a checkpoint holds, and the retention that it was written under.
+pub(super) fn read_checkpoint(checkpoint: &mut Checkpoint) -> Result<(Replay, i64), String> {
     let mut next = || checkpoint.next_section().map_err(|flaw| flaw.to_string());
     let preface = next()?.ok_or("it is empty")?;
     let preface: Preface = postcard::from_bytes(&preface).map_err(|error| error.to_string())?;
     if preface.format != FORMAT {
         return Err(format!("it has format {}, this version reads {FORMAT}", preface.format));
     }
-    if preface.retention_ms != settings.retention_ms {
-        return Err("the retention is another one now".into());
-    }
-    let mut replay = Replay::new(preface.key);
+    let mut replay = Replay::new(preface.key, false);
     while let Some(section) = next()? {
         let (prefix, state) = section.split_at_checked(24).ok_or("a section is cut short")?;
         let (sid, position) = prefix.split_at(16);
@@ -181,7 +175,7 @@ fn read_checkpoint(checkpoint: &mut Checkpoint, settings: &Settings) -> Result<R
         replay.workspaces.insert(sid, state);
         replay.whole_to.insert(sid, position);
     }
-    Ok(replay)
+    Ok((replay, preface.retention_ms))
 }
 
 /// The section of one workspace, whole up to `position`.
@@ -217,25 +211,16 @@ pub(super) fn parse_carry_key(key: &[u8]) -> Option<(WorkspaceSid, CarryPart)> {
     Some((WorkspaceSid::from_bytes(sid.try_into().ok()?), CarryPart::from_key(part)?))
 }
 
-fn from_carry_over(journal: &mut Journal, settings: &Settings) -> Result<Replay, RecoveryError> {
+pub(super) fn from_carry_over(journal: &mut Journal, retention_ms: i64) -> Result<Replay, RecoveryError> {
     let key = rand::random();
-    let mut replay = Replay::new(key);
+    let mut replay = Replay::new(key, true);
     let mut ends = Vec::new();
     let mut fault = None;
-    let failed = |key: &[u8], damage: String| {
-        let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(RecoveryError::Carry { key, damage })
-    };
     journal.carries(&mut |Carry { key: name, body }| {
-        let outcome: Result<(), String> = match parse_carry_key(name) {
+        let outcome = match parse_carry_key(name) {
             None if name == SEAL_KEY => Ok(()),
             None => Err("its name says nothing to this version".into()),
-            Some((sid, part @ CarryPart::Lasting)) => Workspace::account_of_carry(body)
-                .and_then(|account| {
-                    let new = || Workspace::new(account, settings.retention_ms, key);
-                    replay.workspaces.entry(sid).or_insert_with(new).take_carry(part, body)
-                })
-                .map_err(|damage: engine::Damaged| damage.to_string()),
+            Some((sid, part @ CarryPart::Lasting)) => replay.take_lasting(sid, part, body, retention_ms),
             // The account comes with the lasting part, so ends wait for it.
             Some((sid, part)) => {
                 ends.push((name.to_vec(), sid, part, body.to_vec()));
@@ -245,7 +230,7 @@ fn from_carry_over(journal: &mut Journal, settings: &Settings) -> Result<Replay,
         match outcome {
             Ok(()) => ControlFlow::Continue(()),
             Err(damage) => {
-                fault = failed(name, damage);
+                fault = Some(failed(name, damage));
                 ControlFlow::Break(())
             }
         }
@@ -254,54 +239,139 @@ fn from_carry_over(journal: &mut Journal, settings: &Settings) -> Result<Replay,
         return Err(fault);
     }
     for (name, sid, part, body) in ends {
-        let taken = match replay.workspaces.get_mut(&sid) {
-            Some(state) => state.take_carry(part, &body).map_err(|damage| damage.to_string()),
-            None => Err("the workspace's lasting part is missing".to_string()),
-        };
-        if let Err(damage) = taken
-            && let Some(fault) = failed(&name, damage)
-        {
-            return Err(fault);
-        }
+        replay.take_ends(sid, part, &body).map_err(|damage| failed(&name, damage))?;
     }
     Ok(replay)
 }
 
+fn failed(key: &[u8], damage: String) -> RecoveryError {
+    RecoveryError::Carry { key: key.iter().map(|byte| format!("{byte:02x}")).collect(), damage }
+}
+
 impl Replay {
-    fn read_rows(&mut self, journal: &mut Journal, after: u64, settings: &Settings) -> Result<(), RecoveryError> {
+    fn new(key: u64, carried: bool) -> Replay {
+        Replay { workspaces: Table::default(), whole_to: Table::default(), key, seal: None, replayed: 0, carried }
+    }
+
+    /// Takes the rows after a position.
+    pub(super) fn finish(
+        mut self,
+        journal: &mut Journal,
+        after: u64,
+        retention_ms: i64,
+    ) -> Result<Recovered, RecoveryError> {
+        let (carried, seal) = carried_keys(journal)?;
+        self.seal = seal;
+        self.read_rows(journal, after, retention_ms)?;
+        let Replay { workspaces, key, replayed, .. } = self;
+        let carried_to = seal.map_or(Millis(0), |seal| seal.horizon);
+        Ok(Recovered { workspaces, key, carried, carried_to, replayed })
+    }
+
+    fn take_lasting(
+        &mut self,
+        sid: WorkspaceSid,
+        part: CarryPart,
+        body: &[u8],
+        retention_ms: i64,
+    ) -> Result<(), String> {
+        let named = |damage: engine::Damaged| damage.to_string();
+        let account = Workspace::account_of_carry(body).map_err(named)?;
+        let new = || Workspace::new(account, retention_ms, self.key);
+        self.workspaces.entry(sid).or_insert_with(new).take_carry(part, body).map_err(named)
+    }
+
+    fn take_ends(&mut self, sid: WorkspaceSid, part: CarryPart, body: &[u8]) -> Result<(), String> {
+        let state = self.workspaces.get_mut(&sid).ok_or("the workspace's lasting part is missing")?;
+        state.take_carry(part, body).map_err(|damage| damage.to_string())
+    }
+
+    /// At this position the workspace was forgotten. Its carry-overs went then, so that those there are tell of its
+    /// life since; what rows from before have added to them is taken out again.
+    fn forget(
+        &mut self,
+        sid: WorkspaceSid,
+        position: u64,
+        journal: &mut Journal,
+        retention_ms: i64,
+    ) -> Result<(), RecoveryError> {
+        if self.whole_to.get(&sid).is_some_and(|whole_to| position <= *whole_to) {
+            return Ok(());
+        }
+        self.replayed += 1;
+        self.workspaces.remove(&sid);
+        if !self.carried {
+            // All that came later is in rows: the journal drops nothing that its checkpoint does not cover.
+            return Ok(());
+        }
+        let mut parts = Vec::new();
+        journal.carries_under(sid.as_bytes(), &mut |carry| parts.push((carry.key.to_vec(), carry.body.to_vec())))?;
+        let is_lasting = |name: &[u8]| parse_carry_key(name).is_some_and(|(_, part)| part == CarryPart::Lasting);
+        parts.sort_by_key(|(name, _)| !is_lasting(name));
+        for (name, body) in parts {
+            let taken = match parse_carry_key(&name) {
+                Some((_, part @ CarryPart::Lasting)) => self.take_lasting(sid, part, &body, retention_ms),
+                Some((_, part)) => self.take_ends(sid, part, &body),
+                None => Err("its name says nothing to this version".into()),
+            };
+            taken.map_err(|damage| failed(&name, damage))?;
+        }
+        Ok(())
+    }
+
+    fn read_rows(&mut self, journal: &mut Journal, after: u64, retention_ms: i64) -> Result<(), RecoveryError> {
         let end = journal.end();
         if after >= end {
             return Ok(());
         }
         tracing::info!(from = after, to = end, "replaying the journal");
         let (started, mut told) = (Instant::now(), Instant::now());
-        let mut fault = None;
-        journal.read(after, &mut |record| {
-            let mut position = record.first;
-            let read = row::decode(record.body, |event, admitted_at| {
-                self.take(&event, position, admitted_at, settings);
-                position += 1;
-            });
-            if let Err(damage) = read {
-                fault = Some(RecoveryError::Row { first: record.first, damage });
-                return ControlFlow::Break(());
-            }
+        let mut tell = |position: u64| {
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
-                let percent = 100 * (record.last() - after) / (end - after);
-                tracing::info!(position = record.last(), of = end, percent, "replaying the journal");
+                let percent = 100 * (position - after) / (end - after);
+                tracing::info!(position, of = end, percent, "replaying the journal");
             }
-            ControlFlow::Continue(())
-        })?;
-        if let Some(fault) = fault {
-            return Err(fault);
+        };
+        let mut from = after;
+        while let Some((workspace, position)) = self.read_until_forgotten(journal, from, retention_ms, &mut tell)? {
+            self.forget(workspace, position, journal, retention_ms)?;
+            from = position;
         }
         let took_ms = started.elapsed().as_millis() as u64;
         tracing::info!(events = self.replayed, took_ms, "replayed the journal");
         Ok(())
     }
 
-    fn take(&mut self, event: &Event, position: u64, admitted_at: Millis, settings: &Settings) {
+    /// Takes rows until a workspace is forgotten: answers which, and where.
+    fn read_until_forgotten(
+        &mut self,
+        journal: &mut Journal,
+        after: u64,
+        retention_ms: i64,
+        tell: &mut dyn FnMut(u64),
+    ) -> Result<Option<(WorkspaceSid, u64)>, RecoveryError> {
+        let (mut fault, mut forgotten) = (None, None);
+        journal.read(after, &mut |record| {
+            let mut position = record.first;
+            let read = row::decode(record.body, |entry, admitted_at| {
+                match entry {
+                    Entry::Event(event) => self.take(&event, position, admitted_at, retention_ms),
+                    Entry::Forget(workspace) => forgotten = Some((workspace, position)),
+                }
+                position += 1;
+            });
+            if let Err(damage) = read {
+                fault = Some(RecoveryError::Row { first: record.first, damage });
+                return ControlFlow::Break(());
+            }
+            tell(record.last());
+            if forgotten.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        fault.map_or(Ok(forgotten), Err)
+    }
+
+    fn take(&mut self, event: &Event, position: u64, admitted_at: Millis, retention_ms: i64) {
         if self.whole_to.get(&event.workspace).is_some_and(|whole_to| position <= *whole_to) {
             return;
         }
@@ -311,7 +381,7 @@ impl Replay {
         self.replayed += 1;
         self.workspaces
             .entry(event.workspace)
-            .or_insert_with(|| Workspace::new(event.account, settings.retention_ms, self.key))
+            .or_insert_with(|| Workspace::new(event.account, retention_ms, self.key))
             .apply(event, admitted_at);
     }
 }
@@ -360,7 +430,7 @@ mod tests {
         let (mut journal, _) = Journal::open(dir.path(), "a test").unwrap();
         for event in &events {
             let body = row::encode(std::slice::from_ref(event), NOW);
-            journal.append(&[Row { events: 1, newest_ms: NOW.0, body: &body }]).unwrap();
+            journal.append(&[Row { events: 1, newest_ms: NOW.0, body: &body, ends: None }]).unwrap();
         }
         // When the copies were taken one partition had passed 2 and the other had passed 1.
         let mut state = Workspace::new(events[0].account, settings().retention_ms, 7);

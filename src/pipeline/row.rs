@@ -1,11 +1,13 @@
-//! How accepted events lie in a journal row.
+//! How accepted events lie in a journal row, and how it is told that a workspace is forgotten.
 //!
 //! A row holds the events that one partition accepted into one group commit, and the moment of their admission, so
 //! that replay need not ask a clock. Every field of every event is kept, whether a figure uses it today or not.
-//! Ids and names that were written before in the same row are written as a back reference.
+//! Ids and names that were written before in the same row are written as a back reference. A row of version 2 holds
+//! no event: at its one position everything that was ever said of a workspace is forgotten.
 //!
 //! ```text
-//! row   := version:u8 admitted_at:int events:uint event*
+//! row   := 1:u8 admitted_at:int events:uint event*
+//!        | 2:u8 forgotten_at:int kind:u8(0) workspace:16
 //! event := kind:u8 groups:u8 sid:16 at:int(delta) account:id workspace:id [task] [reservation] [worker] [activity]
 //! id    := 0 bytes:16 | n, the n-th id first written in this row
 //! name  := 0 length:uint utf8 | n, likewise
@@ -13,9 +15,24 @@
 //! ```
 
 use super::bytes::{Damaged, Reader, Writer};
-use crate::event::{Activity, Event, EventKind, Millis, Reservation, Sid, Task, TaskStatus, Worker};
+use crate::event::{Activity, Event, EventKind, Millis, Reservation, Sid, Task, TaskStatus, Worker, WorkspaceSid};
 
-const VERSION: u8 = 1;
+/// The versions of a row: events, and what undoes them.
+const EVENTS: u8 = 1;
+const DECREE: u8 = 2;
+
+/// The one kind of row of version 2.
+const FORGET: u8 = 0;
+
+/// What a row says at one position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are events, and each is looked at once and let go")]
+pub enum Entry {
+    /// The event was accepted.
+    Event(Event),
+    /// Everything of the workspace is forgotten; what is said of it later begins it anew.
+    Forget(WorkspaceSid),
+}
 
 /// Which groups follow, in `groups`.
 const TASK: u8 = 1;
@@ -26,7 +43,7 @@ const ACTIVITY: u8 = 8;
 /// The row of these events, accepted at `now`.
 pub fn encode(events: &[Event], now: Millis) -> Vec<u8> {
     let mut out = Writer::with_capacity(events.len() * 96 + 16);
-    out.byte(VERSION);
+    out.byte(EVENTS);
     out.int(now.0);
     out.uint(events.len() as u64);
     let mut before = now.0;
@@ -37,20 +54,36 @@ pub fn encode(events: &[Event], now: Millis) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// Reads a row back: each event in turn, with the moment of admission.
-pub fn decode(row: &[u8], mut each: impl FnMut(Event, Millis)) -> Result<(), Damaged> {
+/// The row that forgets a workspace.
+pub fn encode_forget(workspace: WorkspaceSid, now: Millis) -> Vec<u8> {
+    let mut out = Writer::with_capacity(32);
+    out.byte(DECREE);
+    out.int(now.0);
+    out.byte(FORGET);
+    out.raw(workspace.as_bytes());
+    out.into_bytes()
+}
+
+/// Reads a row back: what it says at each of its positions in turn, with the moment of admission.
+pub fn decode(row: &[u8], mut each: impl FnMut(Entry, Millis)) -> Result<(), Damaged> {
     let mut row = Reader::new(row);
-    match row.byte()? {
-        VERSION => {}
+    let version = row.byte()?;
+    let now = Millis(row.int()?);
+    match version {
+        EVENTS => {}
+        DECREE if row.byte()? == FORGET => {
+            each(Entry::Forget(Sid::from_bytes(row.raw()?)), now);
+            return row.end();
+        }
+        DECREE => return Err(Damaged::Value("kind of row")),
         version => return Err(Damaged::Version(version)),
     }
-    let now = Millis(row.int()?);
     let events = row.uint()?;
     let mut before = now.0;
     for _ in 0..events {
         let event = read_event(&mut row, before)?;
         before = event.at.0;
-        each(event, now);
+        each(Entry::Event(event), now);
     }
     row.end()
 }
@@ -277,24 +310,36 @@ mod tests {
             back.push(event);
         })
         .unwrap();
-        assert_eq!(back, events);
+        assert_eq!(back, events.iter().cloned().map(Entry::Event).collect::<Vec<_>>());
         let repeated = encode(&vec![full_event(10); 100], now).len() / 100;
         assert!(repeated <= 80, "{repeated} bytes an event although ids and names repeat");
     }
 
     #[test]
+    fn what_forgets_a_workspace_comes_back() {
+        let (workspace, now) = (WorkspaceSid::from_bytes([0xee; 16]), Millis(1_790_000_001_000));
+        let mut back = Vec::new();
+        decode(&encode_forget(workspace, now), |entry, at| back.push((entry, at))).unwrap();
+        assert_eq!(back, [(Entry::Forget(workspace), now)]);
+    }
+
+    #[test]
     fn a_damaged_row_is_an_error_and_never_a_panic() {
-        let row = encode(&[full_event(10), bare_event(), full_event(11)], Millis(5));
-        for cut in 0..row.len() {
-            assert!(decode(&row[..cut], |_, _| {}).is_err(), "cut at {cut}");
-        }
-        for index in 0..row.len() {
-            for bit in 0..8 {
-                let mut flipped = row.clone();
-                flipped[index] ^= 1 << bit;
-                let _ = decode(&flipped, |_, _| {});
+        let events = encode(&[full_event(10), bare_event(), full_event(11)], Millis(5));
+        for row in [events, encode_forget(WorkspaceSid::from_bytes([1; 16]), Millis(5))] {
+            for cut in 0..row.len() {
+                assert!(decode(&row[..cut], |_, _| {}).is_err(), "cut at {cut}");
             }
+            for index in 0..row.len() {
+                for bit in 0..8 {
+                    let mut flipped = row.clone();
+                    flipped[index] ^= 1 << bit;
+                    let _ = decode(&flipped, |_, _| {});
+                }
+            }
+            assert!(decode(&[&row[..], &[0]].concat(), |_, _| {}).is_err(), "longer than it says");
         }
-        assert_eq!(decode(&[9], |_, _| {}), Err(Damaged::Version(9)));
+        assert_eq!(decode(&[9, 0], |_, _| {}), Err(Damaged::Version(9)));
+        assert_eq!(decode(&[2, 0, 1], |_, _| {}), Err(Damaged::Value("kind of row")));
     }
 }

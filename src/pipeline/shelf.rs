@@ -38,6 +38,12 @@ impl Shelf {
         topic
     }
 
+    /// Takes away all that stands there of a workspace.
+    pub fn remove(&self, workspace: WorkspaceSid) -> Vec<Arc<Topic>> {
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        topics.remove(&workspace).unwrap_or_default()
+    }
+
     /// Keeps what somebody holds, and of the rest, for each workspace, at most so many that were read lately.
     pub fn drop_unwanted(&self, now: Millis, most_unheld: usize) {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);

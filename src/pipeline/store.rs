@@ -39,11 +39,18 @@ pub struct Slice {
     pub old_rows: bool,
 }
 
+/// What must outlive rows, under its key, as of this position.
+pub struct CarriedPart {
+    pub key: Vec<u8>,
+    pub body: Vec<u8>,
+    pub as_of: u64,
+}
+
 /// Rows that hold nothing newer may go, once what must outlive them is written.
 pub struct Chore {
-    /// Key and body, to be written in this order; the carry-over covers all rows up to `upto`.
-    pub carries: VecDeque<(Vec<u8>, Vec<u8>)>,
-    /// Likewise, once all of them are written: says that they are.
+    /// To be written in this order; the carry-over covers all rows up to `upto`.
+    pub carries: VecDeque<CarriedPart>,
+    /// Key and body of what says that all of them are written, to be written after them.
     pub seal: Option<(Vec<u8>, Vec<u8>)>,
     /// Carry-overs that are no longer needed.
     pub expired: Vec<Vec<u8>>,
@@ -56,11 +63,11 @@ impl Chore {
     /// that, so what is left of this one must be written all the same; each in its place, since the order matters.
     fn join(&mut self, newer: Chore) {
         let Chore { carries, seal, expired, older_than_ms, upto } = newer;
-        let places: HashMap<Vec<u8>, usize> = self.carries.iter().map(|(key, _)| key.clone()).zip(0..).collect();
-        for (key, body) in carries {
-            match places.get(&key) {
-                Some(at) => self.carries[*at].1 = body,
-                None => self.carries.push_back((key, body)),
+        let places: HashMap<Vec<u8>, usize> = self.carries.iter().map(|part| part.key.clone()).zip(0..).collect();
+        for part in carries {
+            match places.get(&part.key) {
+                Some(at) => self.carries[*at] = part,
+                None => self.carries.push_back(part),
             }
         }
         self.seal = seal;
@@ -78,11 +85,21 @@ pub struct JournalStore {
     /// When to look for old rows next, in the clock's uptime; not before some time has passed since the start.
     look_at: Option<Duration>,
     retention_ms: i64,
+    /// Beginnings of keys of which nothing may be written that is older than the position: what is on its way from
+    /// an earlier look must not bring a forgotten workspace back.
+    forgotten: Vec<(Vec<u8>, u64)>,
 }
 
 impl JournalStore {
     pub fn new(journal: Journal, retention_ms: i64) -> JournalStore {
-        JournalStore { journal, chore: None, dropped: 0, look_at: None, retention_ms }
+        JournalStore { journal, chore: None, dropped: 0, look_at: None, retention_ms, forgotten: Vec::new() }
+    }
+
+    fn discard_forgotten(&self, carries: &mut VecDeque<CarriedPart>) {
+        let is_forgotten = |part: &CarriedPart| {
+            self.forgotten.iter().any(|(prefix, position)| part.as_of < *position && part.key.starts_with(prefix))
+        };
+        carries.retain(|part| !is_forgotten(part));
     }
 }
 
@@ -98,14 +115,27 @@ impl Store for JournalStore {
     }
 
     fn append(&mut self, rows: &[Row<'_>]) -> Result<u64, AppendError> {
-        self.journal.append(rows)
+        let end = self.journal.append(rows)?;
+        let forgotten: Vec<Vec<u8>> = rows.iter().filter_map(|row| Some(row.ends?.to_vec())).collect();
+        if !forgotten.is_empty() {
+            self.forgotten.extend(forgotten.into_iter().map(|prefix| (prefix, end)));
+            let mut chore = self.chore.take();
+            if let Some(chore) = &mut chore {
+                self.discard_forgotten(&mut chore.carries);
+            }
+            self.chore = chore;
+        }
+        Ok(end)
     }
 
     fn probe(&mut self) -> Result<(), AppendError> {
         self.journal.probe()
     }
 
-    fn take_chore(&mut self, chore: Chore) {
+    fn take_chore(&mut self, mut chore: Chore) {
+        self.discard_forgotten(&mut chore.carries);
+        // What comes later was looked at later still.
+        self.forgotten.retain(|(_, position)| *position > chore.upto);
         match &mut self.chore {
             Some(unfinished) => unfinished.join(chore),
             None => {
@@ -155,12 +185,12 @@ impl Store for JournalStore {
 fn prune_slice(journal: &mut Journal, chore: &mut Chore, dropped: &mut usize) -> Result<bool, AppendError> {
     if !chore.carries.is_empty() {
         let mut bytes = 0;
-        let slice = chore.carries.iter().take_while(|(_, body)| {
+        let slice = chore.carries.iter().take_while(|part| {
             let first = bytes == 0;
-            bytes += body.len();
+            bytes += part.body.len();
             first || bytes <= CARRY_SLICE
         });
-        let slice: Vec<Carry<'_>> = slice.map(|(key, body)| Carry { key, body }).collect();
+        let slice: Vec<Carry<'_>> = slice.map(|part| Carry { key: &part.key, body: &part.body }).collect();
         journal.put_carries(&slice)?;
         let written = slice.len();
         chore.carries.drain(..written);
@@ -220,8 +250,19 @@ mod tests {
     }
 
     fn chore(carries: &[(&str, usize)]) -> Chore {
-        let carries = carries.iter().map(|(key, bytes)| (key.as_bytes().to_vec(), vec![0; *bytes])).collect();
-        Chore { carries, seal: None, expired: Vec::new(), older_than_ms: 0, upto: 0 }
+        chore_as_of(1, carries)
+    }
+
+    fn chore_as_of(as_of: u64, carries: &[(&str, usize)]) -> Chore {
+        let part =
+            |(key, bytes): &(&str, usize)| CarriedPart { key: key.as_bytes().to_vec(), body: vec![0; *bytes], as_of };
+        Chore {
+            carries: carries.iter().map(part).collect(),
+            seal: None,
+            expired: Vec::new(),
+            older_than_ms: 0,
+            upto: as_of,
+        }
     }
 
     /// The lengths of the carry-overs on disk.
@@ -251,6 +292,28 @@ mod tests {
         finish(&mut store);
         let expected = [("a", 1), ("b", CARRY_SLICE), ("c", 3), ("d", 4)];
         assert_eq!(carried(&mut store), BTreeMap::from(expected.map(|(key, bytes)| (key.to_string(), bytes))));
+    }
+
+    #[test]
+    fn what_was_looked_at_before_a_workspace_was_forgotten_is_not_carried_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(dir.path());
+        let row = |ends| Row { events: 1, newest_ms: 1, body: b"row", ends };
+        assert_eq!(store.append(&[row(None)]).unwrap(), 1);
+        store.take_chore(chore_as_of(1, &[("ab/1", CARRY_SLICE), ("ab/2", 1), ("abc/1", CARRY_SLICE), ("b/1", 1)]));
+        store.do_slice(Millis(0), Duration::ZERO).unwrap();
+        // Written, and waiting; and one that is on its way.
+        let keys = |store: &mut JournalStore| carried(store).into_keys().collect::<Vec<_>>();
+        assert_eq!(keys(&mut store), ["ab/1"]);
+        assert_eq!(store.append(&[row(None), row(Some(b"ab/"))]).unwrap(), 3);
+        store.take_chore(chore_as_of(2, &[("ab/1", 2), ("ab/3", 2), ("b/2", 2)]));
+        finish(&mut store);
+        assert_eq!(keys(&mut store), ["abc/1", "b/1", "b/2"]);
+        // Of its new life.
+        store.take_chore(chore_as_of(3, &[("ab/1", 3)]));
+        finish(&mut store);
+        assert_eq!(keys(&mut store), ["ab/1", "abc/1", "b/1", "b/2"]);
+        assert!(store.forgotten.is_empty(), "nothing older can come");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Published answers: what readers see without asking the owner.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -24,6 +24,8 @@ pub struct Topic {
     clock: Arc<dyn Clock>,
     /// When it was last read, in the clock's milliseconds; topics that nobody wants are dropped.
     asked_at: AtomicI64,
+    /// Nothing more comes: the workspace was forgotten.
+    ended: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -51,6 +53,7 @@ impl Topic {
             changes: watch::Sender::new(0),
             passed,
             asked_at: AtomicI64::new(Millis::MIN.0),
+            ended: AtomicBool::new(false),
             clock,
         }
     }
@@ -76,7 +79,18 @@ impl Topic {
         view.made_at <= now && view.realtime.valid_until.is_none_or(|until| until > now)
     }
 
-    /// Ticks when figures change.
+    /// Whether the workspace was forgotten. Whoever asks only after he has looked at an answer shows nothing old under
+    /// a revision that has forgotten it.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.changes.send_modify(|ticks| *ticks += 1);
+    }
+
+    /// Ticks when figures change, and in the end.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -245,7 +245,8 @@ fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     })
 }
 
-fn parse(value: &HeaderValue) -> Option<Duration> {
+/// One value of `grpc-timeout`; `None` where it is malformed.
+pub fn parse(value: &HeaderValue) -> Option<Duration> {
     let (unit, digits) = value.as_bytes().split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -25,6 +25,8 @@ mod tests;
 pub use accept::Accept;
 pub use connection::{Connections, Peer};
 pub use deadline::DeadlineLayer;
+#[doc(hidden)] // open for fuzz/
+pub use deadline::parse as parse_timeout;
 pub use drain::{DrainLayer, is_library_stream};
 pub use health::Health;
 pub use panic::PanicLayer;

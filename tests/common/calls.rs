@@ -2,6 +2,7 @@
 
 use prost_types::Timestamp;
 use tasktally::api::proto::v1;
+use tasktally::api::proto::v1::admin_service_client::AdminServiceClient;
 use tasktally::api::proto::v1::ingest_service_client::IngestServiceClient;
 use tasktally::api::proto::v1::statistics_service_client::StatisticsServiceClient;
 use tonic::transport::{Channel, Endpoint};
@@ -33,6 +34,15 @@ impl Client {
 
     pub fn statistics(&self) -> StatisticsServiceClient<Channel> {
         StatisticsServiceClient::new(self.channel.clone())
+    }
+
+    pub fn admin(&self) -> AdminServiceClient<Channel> {
+        AdminServiceClient::new(self.channel.clone())
+    }
+
+    pub async fn forget(&self, workspace_sid: &str) -> Result<v1::ForgetWorkspaceResponse, Status> {
+        let request = v1::ForgetWorkspaceRequest { workspace_sid: workspace_sid.to_owned() };
+        self.admin().forget_workspace(request).await.map(tonic::Response::into_inner)
     }
 
     pub fn health(&self) -> HealthClient<Channel> {

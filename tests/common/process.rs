@@ -12,6 +12,8 @@ use super::eventually_blocking;
 pub struct Launch {
     arguments: Vec<OsString>,
     working_dir: Option<PathBuf>,
+    program: PathBuf,
+    variables: Vec<(OsString, OsString)>,
 }
 
 /// What a process has printed so far.
@@ -53,13 +55,27 @@ impl Launch {
     }
 
     fn serve() -> Launch {
-        let launch = Launch { arguments: Vec::new(), working_dir: None };
+        let program = env!("CARGO_BIN_EXE_tasktally").into();
+        let launch = Launch { arguments: Vec::new(), working_dir: None, program, variables: Vec::new() };
         launch.with(["serve", "--listen", "127.0.0.1:0"])
     }
 
     /// With this working directory.
     pub fn inside(mut self, dir: &Path) -> Launch {
         self.working_dir = Some(dir.to_owned());
+        self
+    }
+
+    /// Another build of the binary than the tests' own.
+    pub fn of(mut self, program: &Path) -> Launch {
+        self.program = program.to_owned();
+        self
+    }
+
+    /// With these environment variables besides.
+    pub fn within<N: AsRef<OsStr>, V: AsRef<OsStr>>(mut self, variables: impl IntoIterator<Item = (N, V)>) -> Launch {
+        let owned = |(name, value): (N, V)| (name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.variables.extend(variables.into_iter().map(owned));
         self
     }
 
@@ -70,7 +86,7 @@ impl Launch {
 
     /// Starts it and does not wait for anything.
     pub fn spawn(&self) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tasktally"));
+        let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         if let Some(dir) = &self.working_dir {
             command.current_dir(dir);
@@ -79,6 +95,7 @@ impl Launch {
             // Settings of whoever runs the tests are not settings of the servers under test.
             command.env_remove(name);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let out = Printed::follow(child.stdout.take().unwrap());
@@ -193,5 +210,34 @@ impl Drop for Server {
         if std::thread::panicking() {
             eprintln!("---- log of the server at {}:\n{}", self.address, self.log.text());
         }
+    }
+}
+
+/// Runs a command of the binary to its end, with nothing on standard input and no settings from outside.
+pub fn tasktally<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tasktally"));
+    command.args(arguments);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TASKTALLY_")) {
+        command.env_remove(name);
+    }
+    let output = command.env_remove("RUST_LOG").stdin(Stdio::null()).output().expect("the binary starts");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+    Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// What it printed on standard output, given that it went well.
+    #[track_caller]
+    pub fn well(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.out
     }
 }

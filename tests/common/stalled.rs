@@ -58,8 +58,14 @@ impl AsyncWrite for Stalling {
 
 /// A client over a connection that can be made deaf.
 pub async fn client(server: &Server) -> (Client, Deaf) {
+    client_at(server.address.clone()).await.expect("the server is reachable")
+}
+
+/// Likewise, to an address where there may be nobody.
+pub async fn client_at(address: String) -> Result<(Client, Deaf), tonic::transport::Error> {
     let deaf = Deaf::default();
-    let (address, there) = (server.address.clone(), deaf.clone());
+    let there = deaf.clone();
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let connector = service_fn(move |_: http::Uri| {
         let (address, deaf) = (address.clone(), there.clone());
         async move {
@@ -67,7 +73,6 @@ pub async fn client(server: &Server) -> (Client, Deaf) {
             Ok::<_, io::Error>(TokioIo::new(Stalling { stream, deaf }))
         }
     });
-    let endpoint = Endpoint::from_shared(server.url()).unwrap();
-    let channel = endpoint.connect_with_connector(connector).await.expect("the server is reachable");
-    (Client { channel }, deaf)
+    let channel = endpoint.connect_with_connector(connector).await?;
+    Ok((Client { channel }, deaf))
 }

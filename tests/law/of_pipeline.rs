@@ -13,12 +13,12 @@ use tasktally::engine::{ChannelFilter, WindowError, WorkspaceRow};
 use tasktally::event::{Event, HOUR_MS, Millis, WorkspaceSid};
 use tasktally::journal::Journal;
 use tasktally::pipeline::{
-    AskError, Caller, CumulativeQuestion, Ingested, Patience, Pipeline, Running, Scope, Stamped, Submitted, Topic,
-    recover, start,
+    AskError, Caller, CumulativeQuestion, ForgetError, Ingested, Patience, Pipeline, Running, Scope, Stamped,
+    Submitted, Topic, recover, start,
 };
 
 use crate::support::bench::{HandClock, figures, refusal_of, runtime, settings};
-use crate::support::build;
+use crate::support::build::{self, Saying};
 use crate::support::model::{Model, Outcome};
 use crate::support::random::{self, Ask, Jump, Offer, WORKSPACES};
 
@@ -39,6 +39,13 @@ enum Step {
     Keep(bool),
     /// Time for all rows that there are to grow too old; then as `Keep`.
     Age(bool),
+    /// Forgets a workspace, and perhaps sends what was forgotten again, as another account's.
+    Forget {
+        workspace: u32,
+        /// Whether the keeper has looked just before, so that what it saw is on its way to the disk.
+        keep_before: bool,
+        again: bool,
+    },
     Restart {
         with_checkpoints: bool,
         partitions: usize,
@@ -56,6 +63,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::LetGo),
         2 => prop::bool::weighted(0.8).prop_map(Step::Keep),
         2 => prop::bool::weighted(0.8).prop_map(Step::Age),
+        2 => (0..WORKSPACES, any::<bool>(), any::<bool>())
+            .prop_map(|(workspace, keep_before, again)| Step::Forget { workspace, keep_before, again }),
         2 => (any::<bool>(), 1usize..4)
             .prop_map(|(with_checkpoints, partitions)| Step::Restart { with_checkpoints, partitions }),
     ]
@@ -77,6 +86,8 @@ struct Seen {
     restarts: u64,
     replayed: u64,
     rows_dropped: u64,
+    forgotten: u64,
+    begun_anew: u64,
     shown: u64,
     counted: u64,
 }
@@ -92,8 +103,12 @@ struct Trial {
     held: Vec<Arc<Topic>>,
     /// Whether the keeper has asked for something that the journal may not have taken up yet.
     chore_waits: bool,
-    /// Of each workspace: the last revision seen, and the number of its accepted events that it stood for.
-    revisions: BTreeMap<WorkspaceSid, (i64, usize)>,
+    /// Of each workspace: the last revision seen, and how often it was forgotten and the number of its accepted events
+    /// since then that it stood for.
+    revisions: BTreeMap<WorkspaceSid, (i64, (u64, usize))>,
+    lives: BTreeMap<WorkspaceSid, u64>,
+    /// One for each event that was ever accepted, and for each workspace forgotten.
+    positions: u64,
 }
 
 impl Trial {
@@ -112,6 +127,8 @@ impl Trial {
             held: Vec::new(),
             chore_waits: false,
             revisions: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            positions: 0,
         };
         trial.start(&mut Seen::default());
         trial
@@ -120,7 +137,7 @@ impl Trial {
     fn start(&mut self, seen: &mut Seen) {
         let settings = settings(self.model.retention_ms, self.partitions);
         let (mut journal, opened) = Journal::open(self.dir.path(), "a test").expect("the journal opens");
-        assert_eq!(opened.end, self.model.accepted.len() as u64, "one position for each accepted event");
+        assert_eq!(opened.end, self.positions, "one position for each accepted event, and for what forgets");
         assert!(opened.rows <= opened.end);
         let recovered = recover(&mut journal, self.dir.path(), &settings).expect("the journal can be read");
         seen.replayed += recovered.replayed;
@@ -164,6 +181,9 @@ impl Trial {
             Step::Age(at_once) => {
                 self.move_to(self.now + self.model.retention_ms + HOUR_MS + 300_001);
                 self.keep(*at_once, seen);
+            }
+            Step::Forget { workspace, keep_before, again } => {
+                self.forget(build::workspace(*workspace), *keep_before, *again, seen);
             }
             Step::Restart { with_checkpoints, partitions } => {
                 self.stop();
@@ -231,12 +251,57 @@ impl Trial {
         self.check_held();
     }
 
+    fn forget(&mut self, sid: WorkspaceSid, keep_before: bool, again: bool, seen: &mut Seen) {
+        let (pipeline, unknown) = (self.pipeline(), Err(ForgetError::Ask(AskError::UnknownWorkspace)));
+        let stranger = Caller { scope: Scope::Account(build::sid(99)) };
+        assert_eq!(self.runtime.block_on(pipeline.forget(&stranger, sid)), unknown);
+        if keep_before && !self.chore_waits {
+            self.run_keeper();
+        }
+        let outcome = self.runtime.block_on(pipeline.forget(&Caller::everything(), sid));
+        if self.model.account(sid).is_none() {
+            return assert_eq!(outcome, unknown);
+        }
+        let revision = outcome.expect("nothing fails");
+        self.positions += 1;
+        self.chore_waits = false;
+        seen.forgotten += 1;
+        *self.lives.entry(sid).or_default() += 1;
+        let events = self.model.forget(sid);
+        self.check_revision(sid, revision);
+        let (ended, held) = self.held.drain(..).partition(|topic| topic.workspace == sid);
+        self.held = held;
+        assert!(ended.into_iter().all(|topic: Arc<Topic>| topic.has_ended()), "whoever watches hears of it");
+        assert_eq!(self.runtime.block_on(pipeline.forget(&Caller::everything(), sid)), unknown, "it is gone already");
+        for ask in Ask::all_of(u32::from_be_bytes(sid.as_bytes()[12..].try_into().expect("four bytes"))) {
+            self.ask(&ask, seen);
+        }
+        self.check_lists(sid);
+        if again {
+            let sent = self.submit(events, |event, _, _| event.account(77), seen);
+            seen.begun_anew += sent.expected.accepted;
+            let revision = self.settle(sent, seen);
+            self.check_read_after(sid, revision);
+        }
+    }
+
     fn send(&mut self, offers: &[Offer], seen: &mut Seen) -> Sent {
+        self.submit(offers, |offer, model, now| offer.resolve(model, now), seen)
+    }
+
+    /// One after the other, since what one resolves to may hang on those before it.
+    fn submit<T>(
+        &mut self,
+        offered: impl IntoIterator<Item = T>,
+        resolve: impl Fn(T, &Model, i64) -> Event,
+        seen: &mut Seen,
+    ) -> Sent {
         let mut expected = Ingested::default();
         let mut events: Vec<(u32, Event)> = Vec::new();
-        for (index, offer) in (0..).zip(offers) {
-            let event = offer.resolve(&self.model, self.now);
+        for (index, offer) in (0..).zip(offered) {
+            let event = resolve(offer, &self.model, self.now);
             let outcome = self.model.offer(&event, Millis(self.now));
+            self.positions += u64::from(outcome == Outcome::Accepted);
             expected.accepted += u64::from(outcome == Outcome::Accepted);
             expected.duplicates += u64::from(outcome == Outcome::Duplicate);
             seen.mismatches += u64::from(outcome == Outcome::AccountMismatch);
@@ -257,7 +322,7 @@ impl Trial {
         seen.refused += ingested.refused.len() as u64;
         let revision = ingested.revision;
         assert_eq!(ingested, Ingested { revision, ..sent.expected }, "a call at {}", self.now);
-        assert!(revision <= self.model.accepted.len() as i64, "{revision} is ahead of the journal");
+        assert!(revision <= self.positions as i64, "{revision} is ahead of the journal");
         revision
     }
 
@@ -280,10 +345,11 @@ impl Trial {
     /// Never back, and never one number for two states.
     fn check_revision(&mut self, workspace: WorkspaceSid, revision: i64) {
         let events = self.model.accepted.iter().filter(|event| event.workspace == workspace).count();
-        if let Some((before, events_before)) = self.revisions.insert(workspace, (revision, events)) {
+        let state = (self.lives.get(&workspace).copied().unwrap_or_default(), events);
+        if let Some((before, state_before)) = self.revisions.insert(workspace, (revision, state)) {
             assert!(revision >= before, "{workspace}: revision {revision} after {before}");
             if revision == before {
-                assert_eq!(events, events_before, "{workspace}: two states have revision {revision}");
+                assert_eq!(state, state_before, "{workspace}: two states have revision {revision}");
             }
         }
     }
@@ -427,8 +493,9 @@ fn restarts_checkpoints_and_partitions_never_show() {
         Ok(())
     });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
-    let Seen { accepted, duplicates, refused, mismatches, restarts, replayed, rows_dropped, shown, counted } =
-        seen.into_inner();
+    let seen = seen.into_inner();
+    let Seen { accepted, duplicates, refused, mismatches, restarts, replayed, .. } = seen;
+    let Seen { rows_dropped, forgotten, begun_anew, shown, counted, .. } = seen;
     for (what, times) in [
         ("accepted", accepted),
         ("duplicates", duplicates),
@@ -437,6 +504,8 @@ fn restarts_checkpoints_and_partitions_never_show() {
         ("restarts", restarts),
         ("events replayed", replayed),
         ("restarts with rows dropped", rows_dropped),
+        ("workspaces forgotten", forgotten),
+        ("events sent again after it", begun_anew),
         ("real-time answers", shown),
         ("counted", counted),
     ] {

@@ -172,6 +172,11 @@ impl Model {
         self.accepted.iter().find(|event| event.workspace == workspace).map(|event| event.account)
     }
 
+    /// As if nothing had ever been said of the workspace; answers what was.
+    pub fn forget(&mut self, workspace: WorkspaceSid) -> Vec<Event> {
+        self.accepted.extract_if(.., |event| event.workspace == workspace).collect()
+    }
+
     pub fn workspaces(&self) -> BTreeMap<WorkspaceSid, AccountSid> {
         let named: BTreeSet<WorkspaceSid> = self.accepted.iter().map(|event| event.workspace).collect();
         named.into_iter().map(|sid| (sid, self.account(sid).expect("an accepted event names it"))).collect()

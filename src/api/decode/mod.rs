@@ -9,12 +9,14 @@ mod page;
 mod question;
 #[cfg(test)]
 mod tests;
-mod wire;
+#[doc(hidden)] // open for fuzz/, which holds it against the generated types
+pub mod wire;
 
 pub use event::{Batch, Refused, Sids, Unread, batch, event};
 pub use page::{PageRequest, channel_page, channel_token, workspace_page, workspace_token};
 pub use question::{
-    CumulativeRequest, RealtimeRequest, WatchRequest, cumulative, realtime, statistics, watch_realtime,
+    CumulativeRequest, RealtimeRequest, WatchRequest, cumulative, forget_workspace, realtime, statistics,
+    watch_realtime,
 };
 
 use tonic_types::FieldViolation;

@@ -46,6 +46,13 @@ pub fn realtime(request: v1::GetRealtimeRequest) -> Result<RealtimeRequest, Vec<
     bad.or(RealtimeRequest { workspace, channel: ChannelFilter::parse(&task_channel) })
 }
 
+pub fn forget_workspace(request: v1::ForgetWorkspaceRequest) -> Result<WorkspaceSid, Vec<FieldViolation>> {
+    let v1::ForgetWorkspaceRequest { workspace_sid } = request;
+    let mut bad = Violations::default();
+    let workspace = bad.workspace(&workspace_sid);
+    bad.or(workspace)
+}
+
 pub fn statistics(request: v1::GetStatisticsRequest) -> Result<CumulativeRequest, Vec<FieldViolation>> {
     let v1::GetStatisticsRequest { workspace_sid, task_channel, minutes, start_time, end_time, split_by_wait_time } =
         request;

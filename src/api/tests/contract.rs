@@ -56,6 +56,7 @@ fn the_services_have_the_methods_of_the_contract() {
             "StreamEvents(stream IngestEventsRequest) stream IngestEventsResponse",
         ]
     );
+    assert_eq!(methods("AdminService"), ["ForgetWorkspace(ForgetWorkspaceRequest) ForgetWorkspaceResponse"]);
 }
 
 /// The comments are the API reference, so that nothing may be without one.

@@ -1,6 +1,7 @@
 //! The promises of a watch, on a clock that only moves when nobody has anything to do.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use prost::Message;
 use tokio::task::JoinSet;
@@ -23,9 +24,16 @@ struct Fake {
     started: Instant,
     state: Mutex<(i64, Arc<Realtime>)>,
     ticks: watch::Sender<u64>,
+    ended: AtomicBool,
 }
 
 impl Fake {
+    /// The workspace is forgotten.
+    fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.ticks.send_modify(|tick| *tick += 1);
+    }
+
     fn now(&self) -> i64 {
         START.0 + i64::try_from(self.started.elapsed().as_millis()).unwrap()
     }
@@ -48,6 +56,10 @@ impl Source for Fake {
 
     fn subscribe(&self) -> watch::Receiver<u64> {
         self.ticks.subscribe()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
     }
 }
 
@@ -76,6 +88,7 @@ impl Scene {
             started: Instant::now(),
             state: Mutex::new((1, Arc::new(empty()))),
             ticks: watch::Sender::new(0),
+            ended: AtomicBool::new(false),
         });
         Scene { source, hub: Hub::new(Arc::new(Links::new("http://localhost"))), stop: CancellationToken::new() }
     }
@@ -336,4 +349,24 @@ async fn in_a_crowd_every_promise_holds_at_once() {
     let least = i64::try_from(ENCODING_INTERVAL.as_millis()).unwrap();
     assert!(encodings.windows(2).all(|pair| pair[1] - pair[0] >= least), "{encodings:?}");
     assert!(encodings.len() > 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_a_forgotten_workspace_ends_and_the_next_one_is_of_its_new_life() {
+    let scene = Scene::new();
+    let mut watch = scene.watch(100, 5000);
+    next(&mut watch).await;
+    let before = scene.elapsed_ms();
+    scene.source.end();
+    let status = watch.next().await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(status.get_error_details().error_info().unwrap().reason, "WORKSPACE_NOT_FOUND");
+    assert!(scene.elapsed_ms() - before <= 100, "it does not wait for a heartbeat");
+    assert!(watch.next().await.is_none());
+    // The ended watch is still held.
+    let anew = Scene { hub: scene.hub, ..Scene::new() };
+    anew.source.set(7);
+    assert_eq!(next(&mut anew.watch(100, 5000)).await.workers, 7);
+    drop(watch);
+    assert_eq!(next(&mut anew.watch(100, 5000)).await.workers, 7);
 }

@@ -38,7 +38,7 @@ pub(super) fn read_after(journal: &mut Journal, after: u64) -> Vec<Plain> {
 }
 
 pub(super) fn row(events: u32, newest_ms: i64, body: &[u8]) -> Row<'_> {
-    Row { events, newest_ms, body }
+    Row { events, newest_ms, body, ends: None }
 }
 
 pub(super) fn carry<'a>(key: &'a [u8], body: &'a [u8]) -> Carry<'a> {

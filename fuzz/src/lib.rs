@@ -1,0 +1,33 @@
+//! What the fuzz targets do with an input: each is a function of bytes that panics where a promise is broken.
+//!
+//! `fuzz_targets/` hands these to libFuzzer; `tests/fuzz.rs` runs them over the whole corpus in every `cargo test`, so
+//! that a finding, once its input is in `corpus/`, stays a test.
+
+pub mod batch;
+pub mod client;
+pub mod data;
+pub mod engine;
+pub mod journal;
+pub mod question;
+pub mod words;
+
+pub type Target = fn(&[u8]);
+
+/// Every target, by the name of its binary and of its folder in `corpus/`.
+pub const TARGETS: [(&str, Target); 15] = [
+    ("batch", batch::batch),
+    ("block", journal::block),
+    ("carry", engine::carry),
+    ("checkpoint", journal::checkpoint),
+    ("duplicates", engine::duplicates),
+    ("history", engine::history),
+    ("journal", journal::journal),
+    ("json", client::json),
+    ("question", question::question),
+    ("recovery", journal::recovery),
+    ("row", journal::row),
+    ("sid", words::sid),
+    ("time", words::time),
+    ("wire", batch::wire),
+    ("workspace", engine::workspace),
+];

@@ -1,0 +1,46 @@
+//! Work on a data directory that no server has: looking for damage, taking the events out, deriving the checkpoint anew.
+//!
+//! Each takes the directory's lock, so that no server starts meanwhile, and tells what it comes upon through a
+//! [`Listener`] as it goes. [`verify`] and [`export`] change nothing else; [`rebuild`] replaces checkpoints only.
+
+mod export;
+mod rebuild;
+mod verify;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use export::{Exported, export};
+pub use rebuild::{Rebuilt, rebuild};
+pub use verify::{Report, verify};
+
+use crate::journal::{Damage, OpenError, ReadError};
+use crate::pipeline::RecoveryError;
+
+/// Hears of long work while it goes on.
+pub trait Listener {
+    /// So many of the positions of the log are behind it.
+    fn progress(&mut self, position: u64, of: u64);
+    /// Something is damaged, or otherwise worth a line.
+    fn finding(&mut self, words: String);
+}
+
+/// Why the work was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum UpkeepError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the log does not give a state: {0}")]
+    Recover(#[from] RecoveryError),
+    #[error("{}: {damage}; --skip-damaged goes on without", dir.display())]
+    Damaged { dir: PathBuf, damage: Damage },
+    #[error("{}: the events at positions {first} to {last} cannot be read: {why}; --skip-damaged goes on without", dir.display())]
+    Undecoded { dir: PathBuf, first: u64, last: u64, why: String },
+    #[error("cannot write the checkpoint: {0}")]
+    Checkpoint(io::Error),
+    /// Whoever takes the events takes no more.
+    #[error("cannot write the events: {0}")]
+    Sink(io::Error),
+}

@@ -1,0 +1,298 @@
+//! What is done to a data directory itself: verify, export, rebuild, by the real binary, on a history with late events,
+//! ended tasks, a forgotten workspace, and rows that were pruned.
+
+mod common;
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use common::calls::Client;
+use common::events::now_ms;
+use common::process::{Launch, Ran, tasktally};
+use support::bench::{HandClock, runtime, settings};
+use support::build::{Saying, event, workspace};
+use tasktally::api::proto::v1;
+use tasktally::event::{DAY_MS, Event, EventKind, HOUR_MS, MINUTE_MS, Millis};
+use tasktally::journal::{Compression, Journal};
+use tasktally::pipeline::{Caller, Patience, Pipeline, Running, recover, start};
+
+/// Of every server here.
+const RETENTION: [&str; 2] = ["--retention", "24h"];
+const FORGOTTEN: u32 = 3;
+
+/// A directory in the making, on a clock of its own.
+struct Scribe<'a> {
+    dir: &'a Path,
+    next: u32,
+}
+
+impl Scribe<'_> {
+    fn start(&self, now: i64) -> (Running, std::sync::Arc<HandClock>) {
+        let settings = settings(DAY_MS, 2);
+        let (mut journal, _) = Journal::open(self.dir, "a test").unwrap();
+        let recovered = recover(&mut journal, self.dir, &settings).unwrap();
+        let clock = HandClock::at(now);
+        let running = start(settings, clock.clone(), journal, recovered, self.dir, Pipeline::default()).unwrap();
+        (running, clock)
+    }
+
+    fn take(&mut self, running: &Running, events: Vec<Event>) {
+        for events in events.chunks(3) {
+            let mut call = Vec::new();
+            for event in events {
+                self.next += 1;
+                call.push((self.next, event.clone().sid(self.next)));
+            }
+            let taken = runtime().block_on(async {
+                let call = running.pipeline.submit(&Caller::everything(), call, Patience::Refuse).await;
+                call.unwrap().settled().await.unwrap()
+            });
+            assert_eq!(taken.accepted, events.len() as u64);
+        }
+    }
+}
+
+fn tasks(first: u32, workspace: u32, now: i64, priority: i32) -> Vec<Event> {
+    use EventKind::*;
+    let mut events = Vec::new();
+    for n in first..first + 10 {
+        let created = now - i64::from(n % 10) * MINUTE_MS;
+        let channel = ["voice", "chat", "élan"][n as usize % 3];
+        let of = |event: Event| {
+            let event = event.task(n).created(created).channel(channel).channel_sid(n % 3 + 1).priority(priority);
+            event.workspace(workspace).account(workspace)
+        };
+        events.push(of(event(TaskCreated, created)));
+        let later = created + 1_000 * i64::from(n % 7);
+        match n % 5 {
+            0 => {}
+            1 => events.push(of(event(ReservationCreated, later).worker(n % 3 + 1)).reserved()),
+            2 => events.push(of(event(ReservationAccepted, later).worker(n % 3 + 1)).assigned()),
+            3 => events.push(of(event(TaskCanceled, later)).canceled()),
+            _ => events.push(of(event(TaskCompleted, later)).completed()),
+        }
+    }
+    events
+}
+
+fn staff(workspace: u32, now: i64) -> Vec<Event> {
+    use EventKind::*;
+    let of = |event: Event| event.workspace(workspace).account(workspace);
+    let mut events = vec![
+        of(event(ActivityCreated, now).activity(1).named("Idle")),
+        of(event(ActivityUpdated, now).activity(2).named("Pause – außer Haus")),
+    ];
+    events.extend((1..=3).map(|n| of(event(WorkerActivityUpdate, now).worker(n).doing(1 + n % 2))));
+    events
+}
+
+/// Three days of a history that ends now. `priority` makes histories that differ in nothing else.
+fn write_history(dir: &Path, priority: i32) {
+    let mut scribe = Scribe { dir, next: 0 };
+    let now = now_ms();
+    let old = now - 60 * HOUR_MS;
+    let (mut running, clock) = scribe.start(old);
+    for workspace in [1, 2, FORGOTTEN] {
+        scribe.take(&running, staff(workspace, old));
+        scribe.take(&running, tasks(100 * workspace, workspace, old, priority));
+    }
+    for hours in [20, 12] {
+        clock.set(now - hours * HOUR_MS);
+        scribe.take(&running, tasks(400 + hours as u32 * 10, 1, now - hours * HOUR_MS, priority));
+        scribe.take(&running, tasks(400 + hours as u32 * 10, FORGOTTEN, now - hours * HOUR_MS, priority));
+    }
+    scribe.take(&running, staff(1, now - 12 * HOUR_MS));
+    let keeper = running.keeper.as_mut().unwrap();
+    keeper.expect_old_rows();
+    keeper.run_once(Millis(now - 12 * HOUR_MS)).unwrap();
+    clock.set(now - 11 * HOUR_MS);
+    scribe.take(&running, tasks(700, 2, now - 11 * HOUR_MS, priority));
+    running.stop();
+    let (mut journal, _) = Journal::open(dir, "a test").unwrap();
+    assert!(journal.compress(Compression { older_than_ms: i64::MAX, tail_bytes: 0 }).unwrap());
+    journal.close().unwrap();
+
+    let (mut running, clock) = scribe.start(now - HOUR_MS);
+    // Late, by most of the retention.
+    scribe.take(&running, tasks(800, 1, now - 22 * HOUR_MS, priority));
+    scribe.take(&running, staff(2, now - HOUR_MS));
+    runtime().block_on(running.pipeline.forget(&Caller::everything(), workspace(FORGOTTEN))).unwrap();
+    scribe.take(&running, tasks(900, FORGOTTEN, now - HOUR_MS, priority));
+    running.keeper.as_mut().unwrap().run_once(Millis(now - HOUR_MS)).unwrap();
+    clock.set(now);
+    scribe.take(&running, tasks(1_000, 2, now, priority));
+    running.stop();
+}
+
+fn history() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    write_history(dir.path(), 1);
+    dir
+}
+
+fn copied(from: &Path) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in contents(from) {
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    dir
+}
+
+/// Every file but the lock's.
+fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    let named = files.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()));
+    named.filter(|(name, _)| name != "LOCK").collect()
+}
+
+fn checkpoint_of(dir: &Path) -> String {
+    let mut found = contents(dir).into_keys().filter(|name| name.starts_with("checkpoint-"));
+    let checkpoint = found.next().expect("there is a checkpoint");
+    assert_eq!(found.next(), None);
+    checkpoint
+}
+
+/// All that a server says of these hours, but for what hangs on the moment of the question.
+async fn statistics(client: &Client) -> Vec<v1::WorkspaceStatistics> {
+    let listed = client.statistics().list_workspaces(v1::ListWorkspacesRequest::default()).await.unwrap().into_inner();
+    assert_eq!(listed.workspaces.len(), 3);
+    // Whole hours, so that all ask for the same.
+    let end = now_ms().div_euclid(HOUR_MS) * HOUR_MS + HOUR_MS;
+    let mut all = Vec::new();
+    for workspace in listed.workspaces {
+        for channel in ["", "voice", "chat", "élan", "TC00000000000000000000000000000002"] {
+            let request = v1::GetStatisticsRequest {
+                workspace_sid: workspace.workspace_sid.clone(),
+                task_channel: channel.to_owned(),
+                start_time: Some(common::events::at(end - 23 * HOUR_MS)),
+                end_time: Some(common::events::at(end)),
+                split_by_wait_time: vec![1, 3, 5],
+                ..v1::GetStatisticsRequest::default()
+            };
+            let mut found = client.statistics().get_statistics(request).await.unwrap().into_inner();
+            found.url.clear();
+            let realtime = found.realtime.as_mut().unwrap();
+            (realtime.revision, realtime.as_of, realtime.longest_task_waiting_age) = (0, None, None);
+            realtime.url.clear();
+            let by_status = realtime.tasks_by_status.as_mut().unwrap();
+            (by_status.completed, by_status.canceled) = (0, 0);
+            let cumulative = found.cumulative.as_mut().unwrap();
+            (cumulative.revision, cumulative.as_of) = (0, None);
+            cumulative.url.clear();
+            all.push(found);
+        }
+    }
+    assert!(all.iter().any(|found| found.cumulative.as_ref().unwrap().tasks_created > 10));
+    all
+}
+
+async fn statistics_of(dir: &Path) -> Vec<v1::WorkspaceStatistics> {
+    let server = Launch::on(dir).with(RETENTION).start();
+    statistics(&Client::to(&server).await).await
+}
+
+fn run(command: &str, dir: &Path, more: &[&str]) -> Ran {
+    tasktally([command, dir.to_str().unwrap()].iter().chain(&RETENTION).chain(more))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_taken_in_again_gives_equal_statistics() {
+    let dir = tokio::task::spawn_blocking(history).await.unwrap();
+    let before = contents(dir.path());
+    let file = dir.path().join("events.ndjson");
+    let exported = run("export", dir.path(), &["--output", file.to_str().unwrap()]);
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    for said in ["not exported: what is carried over", "of workspaces forgotten later"] {
+        assert!(exported.err.contains(said), "{exported:?}");
+    }
+    let lines = fs::read_to_string(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    assert_eq!(contents(dir.path()), before, "an export changes nothing");
+    assert_eq!(run("export", dir.path(), &[]).well(), lines, "standard output is as good as a file");
+
+    let empty = tempfile::tempdir().unwrap();
+    let server = Launch::on(empty.path()).with(RETENTION).start();
+    fs::write(&file, &lines).unwrap();
+    tasktally(["ingest", file.to_str().unwrap(), "--address", &server.address]).well();
+    fs::remove_file(&file).unwrap();
+    let expected = statistics_of(dir.path()).await;
+    assert_eq!(statistics(&Client::to(&server).await).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_does_not_agree_with_the_log_is_found_and_rebuilt() {
+    let dir = tokio::task::spawn_blocking(history).await.unwrap();
+    let expected = statistics_of(copied(dir.path()).path()).await;
+    let before = contents(dir.path());
+    let sound = run("verify", dir.path(), &[]).well();
+    for said in ["nothing is damaged", "a start     takes the checkpoint"] {
+        assert!(sound.contains(said), "{sound}");
+    }
+    assert_eq!(contents(dir.path()), before, "verify changes nothing");
+
+    // The checkpoint of a history that differs in priorities alone.
+    let other = tempfile::tempdir().unwrap();
+    let path = other.path().to_owned();
+    tokio::task::spawn_blocking(move || write_history(&path, 7)).await.unwrap();
+    let checkpoint = checkpoint_of(dir.path());
+    assert_eq!(checkpoint_of(other.path()), checkpoint);
+    fs::copy(other.path().join(&checkpoint), dir.path().join(&checkpoint)).unwrap();
+    let found = run("verify", dir.path(), &[]);
+    assert_eq!(found.code, Some(1), "{found:?}");
+    assert!(found.out.contains("do not agree") && found.out.contains("real-time figures differ"), "{found:?}");
+
+    run("rebuild", dir.path(), &[]).well();
+    assert_ne!(checkpoint_of(dir.path()), checkpoint, "it reaches to the end of the log");
+    let sound = run("verify", dir.path(), &[]).well();
+    assert!(sound.contains("and 0 events after it"), "{sound}");
+    assert_eq!(statistics_of(dir.path()).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_named_and_what_is_safe_is_exported() {
+    let dir = tokio::task::spawn_blocking(history).await.unwrap();
+    let whole = run("export", dir.path(), &["--all"]).well().lines().count();
+    let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    let (first, events): (i64, i64) = db
+        .query_row("SELECT first, events FROM headers WHERE codec = 0 ORDER BY first DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    db.execute("UPDATE bodies SET body = zeroblob(length(body)) WHERE first = ?1", [first]).unwrap();
+    drop(db);
+    let named = format!("positions {first} to {}", first + events - 1);
+    let found = run("verify", dir.path(), &[]);
+    assert_eq!(found.code, Some(1), "{found:?}");
+    for said in [&named[..], "a start     is refused", "1 finding of damage", &format!("-{}\n", first - 1)] {
+        assert!(found.out.contains(said), "{said:?} in {found:?}");
+    }
+    let stopped = run("export", dir.path(), &["--all"]);
+    assert_eq!(stopped.code, Some(5), "{stopped:?}");
+    assert!(stopped.err.contains(&named) && stopped.err.contains("--skip-damaged"), "{stopped:?}");
+    let skipped = run("export", dir.path(), &["--all", "--skip-damaged"]);
+    assert_eq!(skipped.code, Some(1), "{skipped:?}");
+    assert!(skipped.err.contains(&named), "{skipped:?}");
+    assert_eq!(skipped.out.lines().count(), whole - events as usize);
+    let before = contents(dir.path());
+    let refused = run("rebuild", dir.path(), &[]);
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert!(refused.err.contains(&named), "{refused:?}");
+    let kept = contents(dir.path());
+    assert_eq!(kept.get(&checkpoint_of(dir.path())), before.get(&checkpoint_of(dir.path())), "no checkpoint is lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_in_use_or_not_there_is_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Launch::on(dir.path()).start();
+    for command in ["verify", "export", "rebuild"] {
+        let refused = run(command, dir.path(), &[]);
+        assert_eq!(refused.code, Some(5), "{refused:?}");
+        assert!(refused.err.contains(&format!("in use by process {}", server.id())), "{refused:?}");
+        let nowhere = run(command, &dir.path().join("nowhere"), &[]);
+        assert_eq!(nowhere.code, Some(5), "{nowhere:?}");
+    }
+    assert!(!dir.path().join("nowhere").exists());
+}
