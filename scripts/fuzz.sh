@@ -62,7 +62,8 @@ fuzz_one() {
   fi
   {
     echo "$target FAILED (exit code $code):"
-    tail -n 60 "$found/$target.log" | cut -c1-400
+    grep -A 2 ' panicked at ' "$found/$target.log" | head -n 6
+    tail -n 40 "$found/$target.log" | cut -c1-400
     local input
     input=$(sed -n 's/.*Test unit written to //p' "$found/$target.log" | tail -1)
     if [ -f "$input" ]; then

@@ -1,4 +1,4 @@
-//! Every bound, as a constant with its reason. What a caller can make grow is bounded here or, where it is about
+//! Every bound, as a constant with its reason. Those that an operator may set are the defaults of `config/bounds.rs`. What a caller can make grow is bounded here or, where it is about
 //! connections, in `server::Connections`, and nowhere else; where two bounds depend on each other the relation is
 //! asserted when the crate is compiled.
 
@@ -48,16 +48,60 @@ pub const QUEUED_QUESTIONS: usize = 10_000;
 /// Partitions, each with its thread.
 pub const PARTITIONS: usize = 256;
 
-/// Delay that an overloaded server asks for: the time in which a full queue drains by half.
+/// Bytes of ingest requests that are being read or unanswered, over all connections: at 250 bytes an event some half a
+/// second of work, and less than the queues take, so that what is too much is refused before it is read. Decoded, an
+/// event takes up to four times its bytes.
+pub const INGEST_BYTES: usize = 64 * 1024 * 1024;
+
+/// Least that a call or a message of a stream counts for in these: what it costs beside its bytes.
+pub const CALL_BYTES: usize = 4 * 1024;
+
+/// A call of more bytes is a large one: it leaves one part in so many of the room to smaller ones.
+pub const LARGE_CALL_BYTES: usize = 64 * 1024;
+pub const SPARE_FOR_SMALL_CALLS: usize = 8;
+
+/// Events of a call above which it is a large one, likewise.
+pub const LARGE_CALL_EVENTS: usize = 250;
+
+/// Bytes of a request above which it waits for its turn to be decoded: half of the cores decode, so that a question
+/// never stands behind all large requests that are ready.
+pub const DECODED_IN_TURN_BYTES: usize = 16 * 1024;
+
+/// How long a message of an ingest request may take from its header to its end: it holds its room that long.
+pub const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Delay that an overloaded server asks for on average: the time in which a full queue drains by half. The delays of
+/// single calls are spread over half of it to one and a half, so that those who were refused together do not come
+/// back together.
 pub const OVERLOAD_RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Free space of the data directory's disk below which no events are taken: a checkpoint of ten million events and some
+/// seconds of events, which are on their way when it is noticed.
+pub const MIN_FREE_DISK_BYTES: u64 = 256 * 1024 * 1024;
+
+/// How often free space is looked at.
+pub const FREE_DISK_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Least and largest setting that is a number of bytes.
+pub const SMALLEST_BYTES_SETTING: usize = 1024;
+pub const LARGEST_BYTES_SETTING: usize = 1 << 40;
 
 /// Delay that a server asks for while it starts, stops or cannot write its journal, which it tries again each second.
 pub const UNAVAILABLE_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Time after which a backup that nobody asks for any more is given up, and the journal compressed and pruned again.
+pub const BACKUP_IDLE: Duration = Duration::from_secs(30);
+
+/// Time after which a backup is given up however fast it goes on: pruning waits as long.
+pub const BACKUP_TOTAL: Duration = Duration::from_secs(6 * 60 * 60);
 
 // ---- Objects held ---------------------------------------------------------------------------------------------------
 
 /// Workspaces of one server.
 pub const WORKSPACES: usize = 10_000;
+
+/// Workspaces of one account: half of all, so that one account never takes the room of the others.
+pub const WORKSPACES_PER_ACCOUNT: usize = 5_000;
 
 /// Task channels of one workspace. Real ones have five; each has a history of its own.
 pub const CHANNELS_PER_WORKSPACE: usize = 1_000;
@@ -70,6 +114,18 @@ pub const WORKERS_PER_WORKSPACE: usize = 1_000_000;
 
 /// Active tasks of one workspace: some 200 bytes each.
 pub const ACTIVE_TASKS_PER_WORKSPACE: usize = 5_000_000;
+
+/// Task channels of one account, over its workspaces: five in each of the workspaces that it may have.
+pub const CHANNELS_PER_ACCOUNT: usize = 25_000;
+
+/// Activities of one account, over its workspaces.
+pub const ACTIVITIES_PER_ACCOUNT: usize = 100_000;
+
+/// Workers of one account, over its workspaces: some 200 MB.
+pub const WORKERS_PER_ACCOUNT: usize = 2_000_000;
+
+/// Active tasks of one account, over its workspaces: some 2 GB.
+pub const ACTIVE_TASKS_PER_ACCOUNT: usize = 10_000_000;
 
 // ---- Questions ------------------------------------------------------------------------------------------------------
 
@@ -97,7 +153,19 @@ pub const PAGE_SIZE_DEFAULT: usize = 50;
 /// Items of one page of a list at most; a larger request counts as this one.
 pub const PAGE_SIZE_MAX: usize = 1_000;
 
+/// Bytes of a row of a page beside its name.
+pub const PAGE_ROW_BYTES: usize = 128;
+
 // ---- Watches --------------------------------------------------------------------------------------------------------
+
+/// Watchers at a time: some 13 KB each, so 260 MB.
+pub const WATCHERS: usize = 20_000;
+
+/// Watchers of the workspaces of one account: half of all, so that one account never takes the seats of the others.
+pub const WATCHERS_PER_ACCOUNT: usize = 10_000;
+
+/// Delay that is asked of a watcher for whom there is no seat: watchers stay, so there is no hurry.
+pub const WATCHERS_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Least `min_interval` of a watch; also how often one state is encoded at most.
 pub const WATCH_MIN_INTERVAL_MIN: Duration = Duration::from_millis(10);
@@ -120,7 +188,7 @@ pub const WATCH_MESSAGE_AGE: Duration = Duration::from_millis(100);
 /// Views by task channel that a workspace keeps ready; the least recently asked for goes first.
 pub const CACHED_CHANNEL_VIEWS: usize = 256;
 
-/// Published real-time answers kept ready for readers, over all workspaces.
+/// Published real-time answers kept ready for readers, over the workspaces of one partition.
 pub const CACHED_VIEWS: usize = 20_000;
 
 // ---- Time -----------------------------------------------------------------------------------------------------------
@@ -173,11 +241,19 @@ const _: () = assert!(EVENTS_PER_CALL <= QUEUED_EVENTS, "one call must fit into 
 const _: () = assert!(GROUP_EVENTS <= QUEUED_EVENTS, "a group is taken from the queue");
 const _: () = assert!(EVENTS_PER_CALL <= PIPELINE_CALL_EVENTS, "the pipeline takes what a call may hold");
 const _: () = assert!(2 * PIPELINE_CALL_EVENTS <= GROUP_EVENTS, "a group has room for more than one large call");
+const _: () = assert!(MESSAGE_BYTES <= INGEST_BYTES, "the largest message can be read");
+const _: () = assert!(WATCHERS_PER_ACCOUNT <= WATCHERS);
+const _: () = assert!(WORKSPACES_PER_ACCOUNT <= WORKSPACES);
+const _: () = assert!(CHANNELS_PER_WORKSPACE <= CHANNELS_PER_ACCOUNT);
+const _: () = assert!(ACTIVITIES_PER_WORKSPACE <= ACTIVITIES_PER_ACCOUNT);
+const _: () = assert!(WORKERS_PER_WORKSPACE <= WORKERS_PER_ACCOUNT);
+const _: () = assert!(ACTIVE_TASKS_PER_WORKSPACE <= ACTIVE_TASKS_PER_ACCOUNT);
 const _: () = assert!(CLIENT_BATCH_EVENTS <= EVENTS_PER_CALL, "what our clients send is taken");
 const _: () = assert!(CLIENT_BATCH_BYTES + LINE_BYTES <= MESSAGE_BYTES, "a batch may pass its bound by one event");
 const _: () = assert!(NAME_BYTES < LINE_BYTES, "a line holds an event with the longest names");
 const _: () = assert!(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX);
-const _: () = assert!(PAGE_SIZE_MAX * (NAME_BYTES + 128) <= MESSAGE_BYTES, "a full page fits into a message");
+const _: () =
+    assert!(PAGE_SIZE_MAX * (NAME_BYTES + PAGE_ROW_BYTES) <= MESSAGE_BYTES, "a full page fits into a message");
 const _: () = assert!(MINUTES_MIN <= MINUTES_DEFAULT && MINUTES_DEFAULT <= MINUTES_MAX);
 const _: () = assert!(MINUTES_MAX as u64 * 60 == RETENTION_MAX.as_secs(), "minutes reach as far as the retention");
 const _: () = assert!(THRESHOLD_MAX_SECONDS as u64 == RETENTION_MAX.as_secs(), "no wait is longer than the retention");

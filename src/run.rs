@@ -21,8 +21,9 @@ use crate::api::encode::Links;
 use crate::api::{self, Api, ApiLimits};
 use crate::config::ServeConfig;
 use crate::journal::{Journal, OpenError};
-use crate::limits;
-use crate::pipeline::{self, GrowthLimits, JournalHealth, Keeper, Pipeline, RecoveryError, Running, SystemClock};
+use crate::pipeline::{
+    self, AccountLimits, GrowthLimits, JournalHealth, Keeper, Pipeline, RecoveryError, Running, SystemClock,
+};
 use crate::server::{self, Health, Outcome};
 
 /// How often it is looked whether a checkpoint is due.
@@ -80,7 +81,7 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let health = Health::starting(INGEST, READS).await;
     let pipeline = Pipeline::default();
     let links = Arc::new(Links::new(&config.public_base(address)));
-    let api = Api { pipeline: pipeline.clone(), links, limits: ApiLimits::default(), stop: stop.clone() };
+    let api = Api { pipeline: pipeline.clone(), links, limits: api_limits(&config), stop: stop.clone() };
     let router = server::router(routes(&api, &health));
     let bound = config.shutdown_timeout / 2;
     let settings = server::Settings { drained: is_endless, ..server::Settings::default() };
@@ -126,7 +127,8 @@ fn routes(api: &Api, health: &Health) -> Routes {
 
 /// The streams that only the server can end: a watch whose client reads nothing is never polled again.
 fn is_endless(path: &str) -> bool {
-    path == "/tasktally.v1.StatisticsService/WatchRealtime" || server::is_library_stream(path)
+    let ours = ["/tasktally.v1.StatisticsService/WatchRealtime", "/tasktally.v1.AdminService/Backup"];
+    ours.contains(&path) || server::is_library_stream(path)
 }
 
 /// Opens the journal, replays it, and starts the threads. Blocks.
@@ -155,21 +157,43 @@ fn start(config: &ServeConfig, address: SocketAddr, pipeline: Pipeline) -> Resul
 }
 
 fn settings(config: &ServeConfig) -> pipeline::Settings {
+    let bounds = &config.bounds;
     pipeline::Settings {
         retention_ms: config.retention.as_millis() as i64,
         partitions: config.partitions,
-        queue_events: limits::QUEUED_EVENTS,
-        queue_questions: limits::QUEUED_QUESTIONS,
-        views: limits::CACHED_VIEWS,
-        views_per_workspace: limits::CACHED_CHANNEL_VIEWS,
+        queue_events: bounds.max_queued_events,
+        queue_questions: bounds.max_queued_questions,
+        views: bounds.max_cached_views,
+        views_per_workspace: bounds.max_cached_views_per_workspace,
+        min_free_disk_bytes: bounds.min_free_disk,
         growth: GrowthLimits {
-            workspaces: limits::WORKSPACES,
-            channels: limits::CHANNELS_PER_WORKSPACE,
-            workers: limits::WORKERS_PER_WORKSPACE,
-            activities: limits::ACTIVITIES_PER_WORKSPACE,
-            tasks: limits::ACTIVE_TASKS_PER_WORKSPACE,
-            name_bytes: limits::NAME_BYTES,
+            workspaces: bounds.max_workspaces,
+            channels: bounds.max_channels_per_workspace,
+            workers: bounds.max_workers_per_workspace,
+            activities: bounds.max_activities_per_workspace,
+            tasks: bounds.max_tasks_per_workspace,
+            name_bytes: bounds.max_name_bytes,
+            account: AccountLimits {
+                workspaces: bounds.max_workspaces_per_account,
+                channels: bounds.max_channels_per_account,
+                workers: bounds.max_workers_per_account,
+                activities: bounds.max_activities_per_account,
+                tasks: bounds.max_tasks_per_account,
+            },
         },
+    }
+}
+
+fn api_limits(config: &ServeConfig) -> ApiLimits {
+    let bounds = &config.bounds;
+    ApiLimits {
+        max_events: bounds.max_events_per_call,
+        max_message_bytes: bounds.max_message_bytes,
+        max_watchers: bounds.max_watchers,
+        max_watchers_per_account: bounds.max_watchers_per_account,
+        max_page_rows: bounds.max_page_size,
+        max_ingest_bytes: bounds.max_ingest_bytes,
+        ..ApiLimits::default()
     }
 }
 

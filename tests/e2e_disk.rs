@@ -109,7 +109,7 @@ async fn a_full_disk_stops_ingest_alone_and_passes_by_itself() {
     use ServingStatus::{NotServing, Serving};
     let Some(disk) = Disk::mount() else { return };
     let centre = Centre { end_ms: now_ms(), workspaces: 1 };
-    let launch = Launch::on(disk.path()).with(["--checkpoint-interval", "1s"]);
+    let launch = Launch::on(disk.path()).with(["--checkpoint-interval", "1s", "--min-free-disk", "0"]);
     let mut server = launch.start();
     let client = Client::to(&server).await;
     let mut acknowledged = 0;

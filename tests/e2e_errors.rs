@@ -159,7 +159,7 @@ async fn a_batch_above_the_limit_is_refused_whole() {
     };
     let status = client.send(events(10_001)).await.unwrap_err();
     let told = assert_told(&status, Code::InvalidArgument, "TOO_MANY_EVENTS", false, &["events"]);
-    assert_eq!((told.metadata("limit"), told.metadata("sent")), ("10000", "10001"));
+    assert_eq!((told.metadata("limit_value"), told.metadata("sent")), ("10000", "10001"));
     assert!(told.descriptions[0].contains("10000"), "{told:?}");
     // Nothing of it was taken: all of it is new.
     client.accept(events(10_000)).await;

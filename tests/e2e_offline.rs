@@ -271,6 +271,9 @@ async fn damage_is_named_and_what_is_safe_is_exported() {
     let stopped = run("export", dir.path(), &["--all"]);
     assert_eq!(stopped.code, Some(5), "{stopped:?}");
     assert!(stopped.err.contains(&named) && stopped.err.contains("--skip-damaged"), "{stopped:?}");
+    let file = dir.path().join("part.ndjson");
+    let stopped = run("export", dir.path(), &["--output", file.to_str().unwrap()]);
+    assert!(stopped.code == Some(5) && !file.exists(), "{stopped:?}");
     let skipped = run("export", dir.path(), &["--all", "--skip-damaged"]);
     assert_eq!(skipped.code, Some(1), "{skipped:?}");
     assert!(skipped.err.contains(&named), "{skipped:?}");

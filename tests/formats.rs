@@ -17,7 +17,7 @@ use tasktally::journal::{Compression, Journal};
 use tasktally::pipeline::{Caller, CumulativeQuestion, Patience, Pipeline, Running, recover, start};
 
 use support::bench::{HandClock, NOON, runtime, settings};
-use support::build::{Saying, event};
+use support::build::{self, Saying, event};
 
 const RETENTION_MS: i64 = DAY_MS;
 
@@ -122,10 +122,33 @@ fn a_directory_of_format_1_opens_and_answers_as_it_did() {
     assert_opens("format-1");
 }
 
+/// Rows of version 2: a workspace is forgotten, and begins anew.
+#[test]
+fn a_directory_of_format_2_opens_and_answers_as_it_did() {
+    assert_opens("format-2");
+    let decrees = |name: &str| {
+        let (mut journal, _) = Journal::open(copied(&fixture(name)).path(), "a test").unwrap();
+        let mut decrees = 0;
+        let each = &mut |record: tasktally::journal::Record<'_>| {
+            decrees += u64::from(record.body[0] == 2);
+            std::ops::ControlFlow::Continue(())
+        };
+        journal.read(0, each).unwrap();
+        decrees
+    };
+    assert_eq!((decrees("format-1"), decrees("format-2")), (0, 2));
+}
+
 /// What is in a directory, so that a fixture has every kind of record there is.
 #[test]
-fn the_directory_of_format_1_has_every_kind_of_record() {
-    let dir = copied(&fixture("format-1"));
+fn each_directory_has_every_kind_of_record() {
+    for format in ["format-1", "format-2"] {
+        assert_has_every_kind(&fixture(format));
+    }
+}
+
+fn assert_has_every_kind(from: &Path) {
+    let dir = copied(from);
     let db = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
     for (what, sql) in [
         ("rows", "SELECT count(*) FROM headers WHERE codec = 0"),
@@ -137,7 +160,7 @@ fn the_directory_of_format_1_has_every_kind_of_record() {
         let count: i64 = db.query_row(sql, [], |row| row.get(0)).unwrap();
         assert!(count > 0, "no {what}");
     }
-    assert!(fs::metadata(fixture("format-1").join("journal.db-wal")).unwrap().len() > 0, "no write-ahead log");
+    assert!(fs::metadata(from.join("journal.db-wal")).unwrap().len() > 0, "no write-ahead log");
 }
 
 #[test]
@@ -231,6 +254,11 @@ fn write_a_fixture() {
         let now = NOON - hours * HOUR_MS;
         scribe.take(&running, &clock, now, Scribe::tasks(100 + hours as u32 * 10, 1, now));
     }
+    // Another one's, whose carry-overs are still to come; and below, one that has them.
+    let mistaken = build::workspace(3);
+    scribe.take(&running, &clock, NOON - 12 * HOUR_MS, Scribe::tasks(800, 3, NOON - 12 * HOUR_MS));
+    scribe.forget(&running, mistaken);
+    scribe.take(&running, &clock, NOON - 12 * HOUR_MS, Scribe::tasks(900, 3, NOON - 12 * HOUR_MS));
     // The rows of 60 hours ago are past the retention: what lasts is carried over, and they go.
     let mut running = running;
     let mut keeper = running.keeper.take().unwrap();
@@ -248,6 +276,9 @@ fn write_a_fixture() {
     scribe.take(&running, &clock, NOON - HOUR_MS, Scribe::tasks(600, 1, late));
     running.keeper.as_mut().unwrap().run_once(Millis(NOON - HOUR_MS)).unwrap();
     scribe.take(&running, &clock, NOON, Scribe::tasks(700, 2, NOON));
+    // After the checkpoint.
+    scribe.forget(&running, mistaken);
+    scribe.take(&running, &clock, NOON, Scribe::tasks(950, 3, NOON));
     running.stop();
     // Its own copy, since asking is also starting.
     let found = answers(copied(&dir).path(), NOON);
@@ -256,6 +287,10 @@ fn write_a_fixture() {
 }
 
 impl Scribe {
+    fn forget(&self, running: &Running, workspace: tasktally::event::WorkspaceSid) {
+        self.runtime.block_on(running.pipeline.forget(&Caller::everything(), workspace)).unwrap();
+    }
+
     /// The oldest rows into a block.
     fn compress(&self) {
         let (mut journal, _) = Journal::open(&self.dir, "a test").unwrap();

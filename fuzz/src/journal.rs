@@ -217,7 +217,15 @@ pub fn checkpoint(input: &[u8]) {
 }
 
 fn settings() -> Settings {
-    let growth = GrowthLimits { workspaces: 9, channels: 9, workers: 9, activities: 9, tasks: 9, name_bytes: 99 };
+    let growth = GrowthLimits {
+        workspaces: 9,
+        channels: 9,
+        workers: 9,
+        activities: 9,
+        tasks: 9,
+        name_bytes: 99,
+        ..GrowthLimits::default()
+    };
     Settings {
         retention_ms: 30 * DAY_MS,
         partitions: 1,
@@ -225,6 +233,7 @@ fn settings() -> Settings {
         queue_questions: 1,
         views: 1,
         views_per_workspace: 1,
+        min_free_disk_bytes: 0,
         growth,
     }
 }
@@ -233,8 +242,17 @@ fn settings() -> Settings {
 /// refusal that names something, or in workspaces that answer.
 pub fn recovery(input: &[u8]) {
     let mut bytes = Bytes(input);
+    static NEW: OnceLock<Vec<u8>> = OnceLock::new();
+    // Making a file costs more than all that follows.
+    let new = NEW.get_or_init(|| {
+        let dir = directory();
+        let (journal, _) = Journal::open(dir.path(), "fuzz").expect("a new journal");
+        journal.close().expect("closing");
+        fs::read(dir.path().join(FILES[0])).expect("a journal's file")
+    });
     let dir = directory();
-    let (mut journal, _) = Journal::open(dir.path(), "fuzz").expect("a new journal");
+    fs::write(dir.path().join(FILES[0]), new).expect("writing to memory");
+    let (mut journal, _) = Journal::open(dir.path(), "fuzz").expect("a journal");
     let (rows, carries, sections) = (bytes.byte() % 4, bytes.byte() % 4, bytes.byte() % 4);
     for _ in 0..rows {
         let events = u32::from(bytes.byte()).max(1);

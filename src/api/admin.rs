@@ -1,11 +1,14 @@
 //! AdminService: what the operator of a server asks of it.
 
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::proto::v1::{self, admin_service_server::AdminService};
 use super::status::ApiError;
 use super::{Api, caller, decode};
-use crate::pipeline::ForgetError;
+use crate::pipeline::{Copying, ForgetError};
 
 /// Does what operators ask.
 pub struct Admin {
@@ -33,5 +36,53 @@ impl AdminService for Admin {
         })?;
         tracing::info!(%workspace, revision, "forgot a workspace");
         Ok(Response::new(v1::ForgetWorkspaceResponse { revision }))
+    }
+
+    type BackupStream = ReceiverStream<Result<v1::BackupResponse, Status>>;
+
+    async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        let _caller = caller(&request);
+        let copying = self.api.pipeline.copy().await.map_err(ApiError::Backup)?;
+        tracing::info!(position = copying.begun.position, "a backup begins");
+        // One piece waits and one is in hand, so that a reader that stalls costs two pieces.
+        let (pieces, stream) = mpsc::channel(1);
+        tokio::spawn(hand_out(copying, pieces, self.api.stop.clone()));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+/// Bytes of a piece in one message: rows of a large group have more than a client takes in one.
+const MESSAGE_PIECE_BYTES: usize = 1 << 20;
+
+/// Ends with the copy, with the reader, or with the server.
+async fn hand_out(
+    mut copying: Copying,
+    pieces: mpsc::Sender<Result<v1::BackupResponse, Status>>,
+    stop: CancellationToken,
+) {
+    let (position, total_bytes) = (copying.begun.position as i64, copying.begun.bytes as i64);
+    let all = async {
+        loop {
+            let whole = match copying.next().await {
+                Ok(Some(whole)) => whole,
+                Ok(None) => break,
+                Err(refusal) => {
+                    // A reader that has gone need not hear why.
+                    let _ = pieces.send(Err(ApiError::Backup(refusal).into())).await;
+                    break;
+                }
+            };
+            for piece in whole.chunks(MESSAGE_PIECE_BYTES) {
+                let message = v1::BackupResponse { position, total_bytes, piece: piece.to_vec() };
+                if pieces.send(Ok(message)).await.is_err() {
+                    return;
+                }
+            }
+        }
+        tracing::info!(position, "a backup ends");
+    };
+    tokio::select! {
+        () = stop.cancelled() => drop(pieces.try_send(Err(ApiError::Stopping.into()))),
+        () = all => {}
     }
 }

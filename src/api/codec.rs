@@ -23,6 +23,10 @@ impl Encoded {
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }
+
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
 }
 
 /// Writes `Answer`s, reads `Question`s.

@@ -202,10 +202,10 @@ fn refusal_of(refusal: Refusal) -> Refused {
             (RejectionReason::AccountMismatch, "account_sid", message)
         }
         Refusal::NameTooLong { field, most } => {
-            (RejectionReason::LimitExceeded, field, format!("{field} is longer than {most} bytes"))
+            (RejectionReason::LimitExceeded, field, format!("{field} is longer than max_name_bytes = {most} bytes"))
         }
-        Refusal::LimitExceeded { limit, most } => {
-            (RejectionReason::LimitExceeded, "", format!("no room for another one: at most {most} {limit} are held"))
+        Refusal::LimitExceeded { kind, limit, most } => {
+            (RejectionReason::LimitExceeded, "", format!("no room for another {kind}: {limit} = {most}"))
         }
     };
     Refused { reason, field, message }

@@ -1,28 +1,40 @@
 //! IngestService: events in, one request at a time or many over one stream.
 
 use std::collections::VecDeque;
+use std::num::NonZero;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::codec::Encoded;
-use super::decode::{self, Batch, Refused, Sids, Unread};
+use super::decode::{self, Batch, Outline, Refused, Sids, Unread};
+use super::intake::{Charge, Ticket};
 use super::proto::v1::{self, ingest_service_server::IngestService};
 use super::status::{ApiError, of_reading};
 use super::{Api, caller, encode, refusals};
+use crate::limits;
 use crate::pipeline::{Caller, Patience, Submitted};
 
 /// Takes events in.
 pub struct Ingest {
-    api: Arc<Api>,
+    counter: Arc<Counter>,
+}
+
+/// What requests are handed in to.
+pub struct Counter {
+    api: Api,
+    /// Turns to decode a large request.
+    turns: Semaphore,
 }
 
 impl Ingest {
     pub fn new(api: Api) -> Ingest {
-        Ingest { api: Arc::new(api) }
+        Ingest { counter: Arc::new(Counter::new(api)) }
     }
 }
 
@@ -30,7 +42,8 @@ impl Ingest {
 impl IngestService for Ingest {
     async fn ingest_events(&self, request: Request<Encoded>) -> Result<Response<v1::IngestEventsResponse>, Status> {
         let caller = caller(&request);
-        let queued = queue(&self.api, &caller, request.into_inner(), Patience::Refuse).await?;
+        let charge = request.extensions().get().and_then(Ticket::take);
+        let queued = self.counter.queue(&caller, request.into_inner(), charge, Patience::Refuse).await?;
         Ok(Response::new(queued.settled().await?))
     }
 
@@ -41,7 +54,8 @@ impl IngestService for Ingest {
         request: Request<Streaming<Encoded>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let caller = caller(&request);
-        Ok(Response::new(Answers::new(self.api.clone(), caller, request.into_inner())))
+        let ticket = request.extensions().get().cloned().unwrap_or_default();
+        Ok(Response::new(Answers::new(self.counter.clone(), caller, ticket, request.into_inner())))
     }
 }
 
@@ -50,16 +64,52 @@ struct Queued {
     sids: Sids,
     refused: Vec<(u32, Refused)>,
     submitted: Submitted,
+    /// Held until the answer is there.
+    _charge: Option<Charge>,
 }
 
-async fn queue(api: &Api, caller: &Caller, request: Encoded, patience: Patience) -> Result<Queued, Status> {
-    let most = api.limits.max_events;
-    let Batch { events, refused, sids } = decode::batch(request.as_bytes(), most).map_err(|unread| match unread {
-        Unread::NotTheMessage(error) => ApiError::NotTheMessage { cause: error.to_string() },
-        Unread::TooMany { sent } => ApiError::TooManyEvents { sent, most },
-    })?;
-    let submitted = api.pipeline.submit(caller, events, patience).await.map_err(ApiError::Ingest)?;
-    Ok(Queued { sids, refused, submitted })
+impl Counter {
+    pub fn new(api: Api) -> Counter {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Counter { api, turns: Semaphore::new((cores / 2).max(1)) }
+    }
+
+    async fn queue(
+        &self,
+        caller: &Caller,
+        request: Encoded,
+        mut charge: Option<Charge>,
+        patience: Patience,
+    ) -> Result<Queued, Status> {
+        let request = request.into_bytes();
+        if let Some(charge) = &mut charge {
+            charge.settle(request.len());
+        }
+        let Batch { events, refused, sids } = {
+            let is_large = request.len() > limits::DECODED_IN_TURN_BYTES;
+            let _turn = if is_large { self.turns.acquire().await.ok() } else { None };
+            self.decode(&request, patience)?
+        };
+        drop(request);
+        let submitted = self.api.pipeline.submit(caller, events, patience).await.map_err(ApiError::Ingest)?;
+        Ok(Queued { sids, refused, submitted, _charge: charge })
+    }
+
+    fn decode(&self, request: &Bytes, patience: Patience) -> Result<Batch, ApiError> {
+        let most = self.api.limits.max_events;
+        let unread = |unread| match unread {
+            Unread::NotTheMessage(error) => ApiError::NotTheMessage { cause: error.to_string() },
+            Unread::TooMany { sent } => ApiError::TooManyEvents { sent, most },
+        };
+        // Where a queue may be full, the first and the last event tell whether it is worth reading them all.
+        if patience == Patience::Refuse
+            && self.api.pipeline.is_pressed()
+            && let Some(Outline { events, workspaces }) = decode::outline(request, most).map_err(unread)?
+        {
+            self.api.pipeline.expect_room(workspaces, events).map_err(ApiError::Ingest)?;
+        }
+        decode::batch(request, most).map_err(unread)
+    }
 }
 
 impl Queued {
@@ -89,8 +139,9 @@ pub struct Answers<R> {
 }
 
 struct Reader<R> {
-    api: Arc<Api>,
+    counter: Arc<Counter>,
     caller: Caller,
+    ticket: Ticket,
     requests: R,
 }
 
@@ -117,12 +168,13 @@ where
     async fn read_request(&mut self) -> Result<Option<Queued>, Status> {
         let request = tokio::select! {
             biased;
-            () = self.api.stop.cancelled() => return Err(ApiError::Stopping.into()),
+            () = self.counter.api.stop.cancelled() => return Err(ApiError::Stopping.into()),
             request = self.requests.next() => request,
         };
         let Some(request) = request else { return Ok(None) };
-        let request = request.map_err(|status| of_reading(status, self.api.limits.max_message_bytes))?;
-        queue(&self.api, &self.caller, request, Patience::Wait).await.map(Some)
+        let request = request.map_err(|status| of_reading(status, self.counter.api.limits.max_message_bytes))?;
+        let charge = self.ticket.take();
+        self.counter.queue(&self.caller, request, charge, Patience::Wait).await.map(Some)
     }
 }
 
@@ -130,9 +182,9 @@ impl<R> Answers<R>
 where
     R: Stream<Item = Result<Encoded, Status>> + Unpin + Send + 'static,
 {
-    pub fn new(api: Arc<Api>, caller: Caller, requests: R) -> Answers<R> {
-        let most_in_flight = api.limits.max_requests_in_flight.max(1);
-        let reader = Reader { api, caller, requests };
+    pub fn new(counter: Arc<Counter>, caller: Caller, ticket: Ticket, requests: R) -> Answers<R> {
+        let most_in_flight = counter.api.limits.max_requests_in_flight.max(1);
+        let reader = Reader { counter, caller, ticket, requests };
         Answers { reading: Some(Box::pin(reader.read())), in_flight: VecDeque::new(), most_in_flight, failure: None }
     }
 

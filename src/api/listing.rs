@@ -7,17 +7,17 @@ use super::decode::{self, channel_token, workspace_token};
 use super::proto::v1;
 use super::statistics::ask;
 use super::status::ApiError;
-use super::{caller, encode};
-use crate::pipeline::Pipeline;
+use super::{Api, caller, encode};
 
 pub(super) async fn workspaces(
-    pipeline: &Pipeline,
+    api: &Api,
     request: Request<v1::ListWorkspacesRequest>,
 ) -> Result<v1::ListWorkspacesResponse, Status> {
     let caller = caller(&request);
     let page = decode::workspace_page(request.into_inner()).map_err(ApiError::BadFields)?;
-    let rows = pipeline.workspaces(&caller, page.after, page.rows + 1).await.map_err(ApiError::List)?;
-    let (rows, last) = cut(&rows, page.rows);
+    let most = page.rows.min(api.limits.max_page_rows);
+    let rows = api.pipeline.workspaces(&caller, page.after, most + 1).await.map_err(ApiError::List)?;
+    let (rows, last) = cut(&rows, most);
     Ok(v1::ListWorkspacesResponse {
         workspaces: rows.iter().map(encode::workspace).collect(),
         next_page_token: last.map(|row| workspace_token(row.workspace)).unwrap_or_default(),
@@ -25,14 +25,14 @@ pub(super) async fn workspaces(
 }
 
 pub(super) async fn task_channels(
-    pipeline: &Pipeline,
+    api: &Api,
     request: Request<v1::ListTaskChannelsRequest>,
 ) -> Result<v1::ListTaskChannelsResponse, Status> {
     let caller = caller(&request);
     let (workspace, page) = decode::channel_page(request.into_inner()).map_err(ApiError::BadFields)?;
-    let after = page.after.as_deref();
-    let rows = ask(workspace, pipeline.channels(&caller, workspace, after, page.rows + 1)).await?;
-    let (rows, last) = cut(&rows, page.rows);
+    let (most, after) = (page.rows.min(api.limits.max_page_rows), page.after.as_deref());
+    let rows = ask(workspace, api.pipeline.channels(&caller, workspace, after, most + 1)).await?;
+    let (rows, last) = cut(&rows, most);
     Ok(v1::ListTaskChannelsResponse {
         task_channels: rows.iter().map(encode::task_channel).collect(),
         next_page_token: last.map(|row| channel_token(workspace, &row.unique_name)).unwrap_or_default(),

@@ -10,11 +10,13 @@ pub mod decode;
 pub mod encode;
 pub mod feed;
 pub mod ingest;
+pub mod intake;
 pub mod listing;
 pub mod proto;
 pub mod refine;
 pub mod reflection;
 mod refusals;
+mod seats;
 pub mod statistics;
 pub mod status;
 pub mod watch;
@@ -31,12 +33,16 @@ use tonic::codec::CompressionEncoding;
 use crate::limits;
 use crate::pipeline::{Caller, Pipeline};
 use encode::Links;
+use intake::{Intake, Metered};
 use proto::v1::admin_service_server::AdminServiceServer;
 use proto::v1::ingest_service_server::IngestServiceServer;
 use proto::v1::statistics_service_server::StatisticsServiceServer;
 use refine::Refined;
 
-/// What one call may cost.
+/// The one method of IngestService whose requests are a stream.
+const STREAM_EVENTS: &str = "/tasktally.v1.IngestService/StreamEvents";
+
+/// What calls may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiLimits {
     /// Events in one request.
@@ -45,6 +51,13 @@ pub struct ApiLimits {
     pub max_message_bytes: usize,
     /// Requests of one ingest stream that are read and not yet answered.
     pub max_requests_in_flight: usize,
+    /// Bytes of all ingest requests that are being read or not yet answered.
+    pub max_ingest_bytes: usize,
+    /// Watches, and those of the workspaces of one account.
+    pub max_watchers: usize,
+    pub max_watchers_per_account: usize,
+    /// Rows of one page of a list.
+    pub max_page_rows: usize,
 }
 
 impl Default for ApiLimits {
@@ -53,6 +66,10 @@ impl Default for ApiLimits {
             max_events: limits::EVENTS_PER_CALL,
             max_message_bytes: limits::MESSAGE_BYTES,
             max_requests_in_flight: limits::STREAM_UNANSWERED_REQUESTS,
+            max_ingest_bytes: limits::INGEST_BYTES,
+            max_watchers: limits::WATCHERS,
+            max_watchers_per_account: limits::WATCHERS_PER_ACCOUNT,
+            max_page_rows: limits::PAGE_SIZE_MAX,
         }
     }
 }
@@ -82,10 +99,11 @@ impl Api {
         Refined::new(service, self.limits.max_message_bytes)
     }
 
-    pub fn ingest_service(&self) -> Refined<IngestServiceServer<ingest::Ingest>> {
+    pub fn ingest_service(&self) -> Refined<Metered<IngestServiceServer<ingest::Ingest>>> {
         let service = IngestServiceServer::new(ingest::Ingest::new(self.clone()))
             .max_decoding_message_size(self.limits.max_message_bytes)
             .accept_compressed(CompressionEncoding::Gzip);
+        let service = Metered::new(service, Intake::new(&self.limits), STREAM_EVENTS);
         Refined::new(service, self.limits.max_message_bytes)
     }
 }

@@ -1,11 +1,14 @@
 //! StatisticsService: decode, ask, encode.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 
 use super::decode::{self, CumulativeRequest, RealtimeRequest};
 use super::encode::{self, Stamp};
 use super::feed::Hub;
 use super::proto::v1::{self, statistics_service_server::StatisticsService};
+use super::seats::Seats;
 use super::status::ApiError;
 use super::watch::Watch;
 use super::{Api, caller, listing, watch};
@@ -16,12 +19,14 @@ use crate::pipeline::{AskError, CumulativeQuestion, Stamped, Topic};
 pub struct Statistics {
     pub(super) api: Api,
     pub(super) hub: Hub<Topic>,
+    pub(super) seats: Arc<Seats>,
 }
 
 impl Statistics {
     pub fn new(api: Api) -> Statistics {
         let hub = Hub::new(api.links.clone());
-        Statistics { api, hub }
+        let seats = Seats::new(&api.limits);
+        Statistics { api, hub, seats }
     }
 
     fn stamp<T>(&self, workspace: WorkspaceSid, stamped: &Stamped<T>) -> Stamp<'_> {
@@ -84,14 +89,14 @@ impl StatisticsService for Statistics {
         &self,
         request: Request<v1::ListWorkspacesRequest>,
     ) -> Result<Response<v1::ListWorkspacesResponse>, Status> {
-        listing::workspaces(&self.api.pipeline, request).await.map(Response::new)
+        listing::workspaces(&self.api, request).await.map(Response::new)
     }
 
     async fn list_task_channels(
         &self,
         request: Request<v1::ListTaskChannelsRequest>,
     ) -> Result<Response<v1::ListTaskChannelsResponse>, Status> {
-        listing::task_channels(&self.api.pipeline, request).await.map(Response::new)
+        listing::task_channels(&self.api, request).await.map(Response::new)
     }
 }
 

@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::event::{Second, WorkspaceSid};
 use crate::limits;
-use crate::pipeline::{AskError, IngestError};
+use crate::pipeline::{AskError, CopyRefusal, Full, IngestError};
 
 const DOMAIN: &str = "tasktally";
 
@@ -28,8 +28,12 @@ pub enum ApiError {
     BadFields(Vec<FieldViolation>),
     /// The request holds more events than it may.
     TooManyEvents { sent: usize, most: usize },
+    /// As many watch as the bound of this name allows.
+    TooManyWatchers { limit: &'static str, most: usize },
     /// The body is not the message that the method takes.
     NotTheMessage { cause: String },
+    /// The message has begun, and its end does not come.
+    TooSlow,
     /// The message is larger than the server takes, before or after decompression.
     TooLarge { most_bytes: usize },
     /// A question about this workspace has no answer.
@@ -38,6 +42,8 @@ pub enum ApiError {
     List(AskError),
     /// Events could not be taken in.
     Ingest(IngestError),
+    /// There is no copy of the journal, or no more of it.
+    Backup(CopyRefusal),
     /// The server is shutting down.
     Stopping,
 }
@@ -53,6 +59,17 @@ pub fn status(error: ApiError) -> Status {
     match error {
         ApiError::BadFields(violations) => bad_fields(violations),
         ApiError::TooManyEvents { sent, most } => too_many_events(sent, most),
+        ApiError::TooSlow => {
+            let seconds = limits::REQUEST_READ_TIMEOUT.as_secs();
+            let text = format!("the message did not come to its end within {seconds} s");
+            let metadata = [("limit", "request_read_timeout".to_owned()), ("limit_value", format!("{seconds}s"))];
+            retriable(Code::ResourceExhausted, "REQUEST_TOO_SLOW", text, RETRY_AFTER, metadata)
+        }
+        ApiError::TooManyWatchers { limit, most } => {
+            let text = format!("there is no room for another watch: {limit} = {most}");
+            let after = limits::WATCHERS_RETRY_DELAY;
+            retriable(Code::ResourceExhausted, "TOO_MANY_WATCHERS", text, after, bound(limit, most))
+        }
         ApiError::NotTheMessage { cause } => {
             let cause = cut(&cause, MOST_CAUSE_BYTES);
             let text = format!("the body is not the message: {cause}");
@@ -60,12 +77,39 @@ pub fn status(error: ApiError) -> Status {
         }
         ApiError::TooLarge { most_bytes } => {
             let text = format!("the message is larger than {most_bytes} bytes");
-            refused(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", text, [("limit_bytes", most_bytes.to_string())])
+            let [limit, value] = bound("max_message_bytes", most_bytes);
+            let metadata = [limit, value, ("limit_bytes", most_bytes.to_string())];
+            refused(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", text, metadata)
         }
         ApiError::Ask(workspace, error) => unanswered(Some(workspace), error),
         ApiError::List(error) => unanswered(None, error),
         ApiError::Ingest(error) => untaken(error),
+        ApiError::Backup(refusal) => uncopied(refusal),
         ApiError::Stopping => stopping(),
+    }
+}
+
+fn uncopied(refusal: CopyRefusal) -> Status {
+    let text = refusal.to_string();
+    match refusal {
+        CopyRefusal::NotKept => {
+            let text = "the server keeps nothing on disk: there is nothing to back up".to_owned();
+            refused(Code::FailedPrecondition, "NOTHING_ON_DISK", text, [])
+        }
+        CopyRefusal::UnderWay => retriable(Code::ResourceExhausted, "BACKUP_UNDER_WAY", text, RETRY_AFTER, []),
+        CopyRefusal::TooSlow => refused(Code::Aborted, "BACKUP_TOO_SLOW", text, []),
+        CopyRefusal::Forgotten => refused(Code::Aborted, "BACKUP_INTERRUPTED", text, []),
+        CopyRefusal::Unreadable(cause) => {
+            let cause = cut(&cause, MOST_CAUSE_BYTES).to_owned();
+            refused(
+                Code::DataLoss,
+                "JOURNAL_DAMAGED",
+                format!("the journal cannot be read: {cause}"),
+                [("cause", cause)],
+            )
+        }
+        CopyRefusal::Starting => starting(),
+        CopyRefusal::Stopping => stopping(),
     }
 }
 
@@ -81,7 +125,7 @@ fn unanswered(workspace: Option<WorkspaceSid>, error: AskError) -> Status {
             let rule = if field == "start_time" { "must be before the end of now" } else { "must be after start_time" };
             bad_fields(vec![FieldViolation::new(field, format!("{rule}, once rounded to whole seconds"))])
         }
-        AskError::Overloaded { retry_after_ms } => overloaded(retry_after_ms),
+        AskError::Overloaded(full) => overloaded(full),
         AskError::Starting => starting(),
         AskError::Stopping => stopping(),
     }
@@ -89,7 +133,7 @@ fn unanswered(workspace: Option<WorkspaceSid>, error: AskError) -> Status {
 
 fn untaken(error: IngestError) -> Status {
     match error {
-        IngestError::Overloaded { retry_after_ms } => overloaded(retry_after_ms),
+        IngestError::Overloaded(full) => overloaded(full),
         IngestError::Unwritable { cause, retry_after_ms } => {
             let cause = cut(&cause, MOST_CAUSE_BYTES);
             let text = format!("the journal cannot be written: {cause}");
@@ -112,7 +156,8 @@ fn bad_fields(violations: Vec<FieldViolation>) -> Status {
 
 fn too_many_events(sent: usize, most: usize) -> Status {
     let text = format!("a request holds at most {most} events, not {sent}");
-    let mut details = info("TOO_MANY_EVENTS", [("limit", most.to_string()), ("sent", sent.to_string())]);
+    let [limit, value] = bound("max_events_per_call", most);
+    let mut details = info("TOO_MANY_EVENTS", [limit, value, ("sent", sent.to_string())]);
     details.add_bad_request_violation("events", format!("must have at most {most}, not {sent}"));
     Status::with_error_details(Code::InvalidArgument, text, details)
 }
@@ -124,10 +169,11 @@ fn too_old(oldest: Second, asked: Second) -> Status {
     refused(Code::OutOfRange, "START_TOO_OLD", text, [("oldest_start_time", oldest), ("start_time", asked)])
 }
 
-fn overloaded(retry_after_ms: u64) -> Status {
-    let text = "the server cannot keep up".to_owned();
+fn overloaded(Full { limit, most, retry_after_ms }: Full) -> Status {
+    let text = format!("the server cannot keep up: {limit} = {most} are taken");
     let after = Duration::from_millis(retry_after_ms);
-    let metadata = [("retry_after_ms", retry_after_ms.to_string())];
+    let [limit, value] = bound(limit, most);
+    let metadata = [limit, value, ("retry_after_ms", retry_after_ms.to_string())];
     retriable(Code::ResourceExhausted, "OVERLOADED", text, after, metadata)
 }
 
@@ -155,6 +201,11 @@ fn retriable<const N: usize>(
     let mut details = info(reason, metadata);
     details.set_retry_info(Some(after));
     Status::with_error_details(code, text, details)
+}
+
+/// What every refusal by a bound says: which setting it is, and its number.
+fn bound(limit: &'static str, most: usize) -> [(&'static str, String); 2] {
+    [("limit", limit.to_owned()), ("limit_value", most.to_string())]
 }
 
 fn info<const N: usize>(reason: &str, metadata: [(&str, String); N]) -> ErrorDetails {
@@ -215,6 +266,14 @@ mod tests {
         status(ApiError::Ingest(error))
     }
 
+    fn full(retry_after_ms: u64) -> Full {
+        Full { limit: "max_queued_events", most: 7, retry_after_ms }
+    }
+
+    fn backup(refusal: CopyRefusal) -> Status {
+        status(ApiError::Backup(refusal))
+    }
+
     /// Code, reason, whether a retry is offered, number of bad fields.
     fn shape(status: &Status) -> (Code, String, bool, usize) {
         let details = status.get_error_details();
@@ -248,15 +307,30 @@ mod tests {
             (ask(AskError::UnknownWorkspace), Code::NotFound, "WORKSPACE_NOT_FOUND", false, 0),
             (ask(AskError::WindowTooOld { oldest, asked }), Code::OutOfRange, "START_TOO_OLD", false, 0),
             (ask(AskError::EmptyWindow { field: "start_time" }), Code::InvalidArgument, "BAD_FIELDS", false, 1),
-            (ask(AskError::Overloaded { retry_after_ms: 5 }), Code::ResourceExhausted, "OVERLOADED", true, 0),
+            (ask(AskError::Overloaded(full(5))), Code::ResourceExhausted, "OVERLOADED", true, 0),
             (ask(AskError::Starting), Code::Unavailable, "STARTING", true, 0),
             (ask(AskError::Stopping), Code::Unavailable, "SHUTTING_DOWN", true, 0),
-            (ingest(IngestError::Overloaded { retry_after_ms: 5 }), Code::ResourceExhausted, "OVERLOADED", true, 0),
+            (ingest(IngestError::Overloaded(full(5))), Code::ResourceExhausted, "OVERLOADED", true, 0),
             (ingest(unwritable), Code::Unavailable, "JOURNAL_UNWRITABLE", true, 0),
             (ingest(IngestError::Starting), Code::Unavailable, "STARTING", true, 0),
             (ingest(IngestError::Stopping), Code::Unavailable, "SHUTTING_DOWN", true, 0),
             (status(ApiError::List(AskError::Starting)), Code::Unavailable, "STARTING", true, 0),
             (status(ApiError::Stopping), Code::Unavailable, "SHUTTING_DOWN", true, 0),
+            (status(ApiError::TooSlow), Code::ResourceExhausted, "REQUEST_TOO_SLOW", true, 0),
+            (
+                status(ApiError::TooManyWatchers { limit: "max_watchers", most: 1 }),
+                Code::ResourceExhausted,
+                "TOO_MANY_WATCHERS",
+                true,
+                0,
+            ),
+            (backup(CopyRefusal::NotKept), Code::FailedPrecondition, "NOTHING_ON_DISK", false, 0),
+            (backup(CopyRefusal::UnderWay), Code::ResourceExhausted, "BACKUP_UNDER_WAY", true, 0),
+            (backup(CopyRefusal::TooSlow), Code::Aborted, "BACKUP_TOO_SLOW", false, 0),
+            (backup(CopyRefusal::Forgotten), Code::Aborted, "BACKUP_INTERRUPTED", false, 0),
+            (backup(CopyRefusal::Unreadable("page 3".into())), Code::DataLoss, "JOURNAL_DAMAGED", false, 0),
+            (backup(CopyRefusal::Starting), Code::Unavailable, "STARTING", true, 0),
+            (backup(CopyRefusal::Stopping), Code::Unavailable, "SHUTTING_DOWN", true, 0),
         ];
         for (status, code, reason, retry, bad) in expected {
             assert_eq!(shape(&status), (code, reason.to_owned(), retry, bad));
@@ -271,13 +345,24 @@ mod tests {
         assert_eq!(value(&too_old, "oldest_start_time"), "2027-01-15T08:00:00Z");
         assert_eq!(value(&too_old, "start_time"), "2027-01-15T07:59:59Z");
         let too_many = status(ApiError::TooManyEvents { sent: 10_001, most: 10_000 });
-        assert_eq!((value(&too_many, "limit"), value(&too_many, "sent")), ("10000".into(), "10001".into()));
-        assert_eq!(value(&status(ApiError::TooLarge { most_bytes: 4096 }), "limit_bytes"), "4096");
+        assert_eq!(value(&too_many, "sent"), "10001");
+        let too_large = status(ApiError::TooLarge { most_bytes: 4096 });
+        assert_eq!(value(&too_large, "limit_bytes"), "4096");
+        let watchers = status(ApiError::TooManyWatchers { limit: "max_watchers", most: 3 });
+        let overloaded = ingest(IngestError::Overloaded(full(5)));
+        for (status, limit, number) in [
+            (too_many, "max_events_per_call", "10000"),
+            (too_large, "max_message_bytes", "4096"),
+            (watchers, "max_watchers", "3"),
+            (overloaded, "max_queued_events", "7"),
+        ] {
+            assert_eq!((value(&status, "limit").as_str(), value(&status, "limit_value").as_str()), (limit, number));
+        }
     }
 
     #[test]
     fn the_delay_is_the_one_asked_for() {
-        let details = ask(AskError::Overloaded { retry_after_ms: 250 }).get_error_details();
+        let details = ask(AskError::Overloaded(full(250))).get_error_details();
         assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(250)));
     }
 

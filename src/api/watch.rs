@@ -18,6 +18,7 @@ use super::codec::Encoded;
 use super::decode::{self, WatchRequest};
 use super::feed::{Feed, Frame, Offer, Source, Want};
 use super::proto::v1;
+use super::seats::Seat;
 use super::statistics::{Statistics, ask};
 use super::status::ApiError;
 use super::{caller, status};
@@ -32,8 +33,11 @@ pub(super) async fn open(
     let WatchRequest { workspace, channel, min_interval, heartbeat } =
         decode::watch_realtime(request.into_inner()).map_err(ApiError::BadFields)?;
     let topic = ask(workspace, service.api.pipeline.topic(&caller, workspace, &channel)).await?;
+    // The account is known with the topic: a watch that is refused costs one question.
+    let seat = service.seats.take(topic.account)?;
     let feed = service.hub.feed(workspace, channel, topic);
-    Ok(Watch::new(feed, Pace { min_interval, heartbeat }, called, service.api.stop.clone()))
+    let watch = Watch::new(feed, Pace { min_interval, heartbeat }, called, service.api.stop.clone());
+    Ok(watch.on(seat))
 }
 
 /// How often a watcher wants a message.
@@ -49,6 +53,7 @@ pub struct Pace {
 pub struct Watch<S: Source> {
     next: ReusableBoxFuture<'static, (Watcher<S>, Result<Encoded, Status>)>,
     ended: bool,
+    _seat: Option<Seat>,
 }
 
 struct Watcher<S: Source> {
@@ -72,7 +77,12 @@ impl<S: Source> Watch<S> {
     pub fn new(feed: Arc<Feed<S>>, pace: Pace, called: Instant, stop: CancellationToken) -> Watch<S> {
         let ticks = feed.subscribe();
         let watcher = Watcher { feed, ticks, pace, called, sent: None, stop };
-        Watch { next: ReusableBoxFuture::new(watcher.next()), ended: false }
+        Watch { next: ReusableBoxFuture::new(watcher.next()), ended: false, _seat: None }
+    }
+
+    /// Holds the seat for as long as the watch goes on.
+    fn on(self, seat: Seat) -> Watch<S> {
+        Watch { _seat: Some(seat), ..self }
     }
 }
 

@@ -24,6 +24,8 @@ pub enum ClientCommand {
     Cumulative(GetArgs),
     /// Show the state of a workspace, live.
     Watch(WatchArgs),
+    /// Copy a running server's data to a directory that a server can be started on.
+    Backup(BackupArgs),
     /// Forget everything of a workspace, so that it may be bound to another account. Asks before.
     Forget(ForgetArgs),
 }
@@ -37,6 +39,7 @@ impl ClientCommand {
             ClientCommand::Healthcheck(args) => &args.connection,
             ClientCommand::Get(args) | ClientCommand::Cumulative(args) => &args.connection,
             ClientCommand::Watch(args) => &args.connection,
+            ClientCommand::Backup(args) => &args.connection,
             ClientCommand::Forget(args) => &args.connection,
         }
     }
@@ -164,6 +167,20 @@ pub struct IngestArgs {
 
     #[command(flatten)]
     pub send: SendArgs,
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+The server goes on meanwhile; the copy is as of one position, with everything that was acknowledged before the command. It
+is written beside DEST as DEST.partial, verified as `tasktally verify` does, and renamed at the end: what is at DEST is
+complete. --timeout is the time that the server may be silent. To restore, start a server on DEST.")]
+pub struct BackupArgs {
+    /// Directory to make; it must not be there, or be empty.
+    #[arg(value_name = "DEST")]
+    pub dest: PathBuf,
+
     #[command(flatten)]
     pub connection: ConnectionArgs,
 }

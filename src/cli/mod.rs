@@ -2,6 +2,7 @@
 //! the way to a server ([`client`]), sending until it is settled ([`delivery`]), and how trouble is told ([`failure`]).
 
 pub mod args;
+mod backup;
 pub mod client;
 pub mod delivery;
 pub mod failure;
@@ -45,6 +46,7 @@ pub fn run(command: ClientCommand) -> ExitCode {
             ClientCommand::Get(args) => get::statistics(args).await.and_then(print).map(|()| 0),
             ClientCommand::Cumulative(args) => get::cumulative(args).await.and_then(print).map(|()| 0),
             ClientCommand::Watch(args) => watch::run(args).await,
+            ClientCommand::Backup(args) => backup::run(args).await.and_then(print).map(|()| 0),
             ClientCommand::Forget(args) => forget::run(args).await.and_then(print).map(|()| 0),
         }
     });

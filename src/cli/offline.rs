@@ -124,7 +124,7 @@ pub fn run(command: OfflineCommand) -> ExitCode {
 }
 
 /// Shows progress; findings go where the command's own lines go.
-struct Teller {
+pub(super) struct Teller {
     progress: Progress,
     /// Whether findings are the command's output, and not beside it.
     findings_out: bool,
@@ -145,11 +145,11 @@ impl Listener for Teller {
     }
 }
 
-fn teller(findings_out: bool) -> Teller {
+pub(super) fn teller(findings_out: bool) -> Teller {
     Teller { progress: Progress::new(Some(0), "{pos}/{len}"), findings_out }
 }
 
-fn failed(dir: &Path, error: UpkeepError) -> Failure {
+pub(super) fn failed(dir: &Path, error: UpkeepError) -> Failure {
     match error {
         UpkeepError::Sink(error) => Failure::local("the output", error),
         error => Failure::local(dir.display().to_string(), io::Error::other(error)),
@@ -192,28 +192,37 @@ fn summary(report: &Report) -> String {
 }
 
 fn export(args: &ExportArgs) -> Result<u8, Failure> {
-    let mut teller = teller(false);
-    let out: Box<dyn Write> = match &args.output {
-        None => Box::new(io::stdout().lock()),
+    let exported = match &args.output {
+        None => write_events(args, io::stdout().lock()),
         Some(path) => {
-            Box::new(File::create_new(path).map_err(|error| Failure::local(path.display().to_string(), error))?)
+            let failed = |error| Failure::local(path.display().to_string(), error);
+            let file = File::create_new(path).map_err(failed)?;
+            // What is only a part must not be taken for the whole.
+            write_events(args, &file)
+                .and_then(|exported| file.sync_all().map_err(failed).map(|()| exported))
+                .inspect_err(|_| {
+                    let _best_effort = std::fs::remove_file(path);
+                })
         }
-    };
+    }?;
+    tell_exported(&exported, args.all);
+    Ok(if exported.skipped > 0 { EXIT_REFUSED } else { 0 })
+}
+
+fn write_events(args: &ExportArgs, out: impl Write) -> Result<Exported, Failure> {
+    let mut teller = teller(false);
     let mut out = BufWriter::with_capacity(1 << 18, out);
     let oldest = if args.all { Millis::MIN } else { Millis(now_ms()).minus(args.retention.as_ms()) };
     let exported = upkeep::export(&args.dir, oldest, args.skip_damaged, &mut teller, &mut |event| {
-        let line = json::terse_line("Event", &encode::event(event))
-            .map_err(|failure| io::Error::other(failure.to_string()))?;
-        writeln!(out, "{line}")
+        let line = json::terse_line("Event", &encode::event(event));
+        writeln!(out, "{}", line.map_err(|failure| io::Error::other(failure.to_string()))?)
     });
     teller.progress.finish();
     let exported = exported.and_then(|exported| {
         out.flush().map_err(UpkeepError::Sink)?;
         Ok(exported)
     });
-    let exported = exported.map_err(|error| failed(&args.dir, error))?;
-    tell_exported(&exported, args.all);
-    Ok(if exported.skipped > 0 { EXIT_REFUSED } else { 0 })
+    exported.map_err(|error| failed(&args.dir, error))
 }
 
 fn tell_exported(exported: &Exported, all: bool) {

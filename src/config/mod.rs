@@ -1,6 +1,7 @@
 //! Every setting, as flags and `TASKTALLY_*` variables, checked once: what comes out of [`parse`] is good to run.
 //! A complaint names its flag. The settings of the client commands are in [`crate::cli::args`].
 
+mod bounds;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::args::ClientCommand;
 use crate::cli::offline::OfflineCommand;
 
+pub use bounds::BoundsConfig;
 pub use serve::ServeConfig;
 
 /// What the process was asked to do.
@@ -57,6 +59,7 @@ Examples:
   tasktally watch WS...                        a live view
   tasktally ingest events.ndjson               load events, one JSON object a line
   tasktally healthcheck                        for probes
+  tasktally backup /backup/monday              of the running server; restore: serve --data-dir /backup/monday
   tasktally verify /var/lib/tasktally          looks for damage in a data directory that no server has
   tasktally export /var/lib/tasktally -o events.ndjson
 
@@ -134,11 +137,19 @@ pub fn try_parse(
         (None, None) => default_level.to_owned(),
     };
     let command = match cli.command {
-        CliCommand::Serve(config) => Command::Serve(config),
+        CliCommand::Serve(config) => Command::Serve(checked(config)?),
         CliCommand::Client(command) => Command::Client(command),
         CliCommand::Offline(command) => Command::Offline(command),
     };
     Ok(Arguments { log: LogConfig { format: cli.log.log_format, level }, command })
+}
+
+/// What holds between settings.
+fn checked(config: ServeConfig) -> Result<ServeConfig, clap::Error> {
+    match config.bounds.contradiction() {
+        None => Ok(config),
+        Some(why) => Err(Cli::command().error(ErrorKind::ArgumentConflict, why)),
+    }
 }
 
 /// Puts `serve` where no command is: nothing at all was given, or only flags. Done here rather than by flags on the

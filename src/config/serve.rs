@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 
+use super::bounds::BoundsConfig;
 use super::duration_within;
 use crate::limits;
 
@@ -44,6 +45,9 @@ pub struct ServeConfig {
     /// Time between two checkpoints; a restart replays what came after the last one.
     #[arg(long, env = "TASKTALLY_CHECKPOINT_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = checkpoint_interval)]
     pub checkpoint_interval: Duration,
+
+    #[command(flatten)]
+    pub bounds: BoundsConfig,
 }
 
 impl ServeConfig {

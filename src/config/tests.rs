@@ -46,6 +46,9 @@ fn defaults_are_those_of_the_limits() {
     assert_eq!(config.checkpoint_interval, limits::CHECKPOINT_INTERVAL_DEFAULT);
     assert_eq!(config.partitions, cores());
     assert!(!config.ephemeral);
+    assert_eq!(config.bounds.max_message_bytes, limits::MESSAGE_BYTES);
+    assert_eq!(config.bounds.max_ingest_bytes, limits::INGEST_BYTES);
+    assert_eq!(config.bounds.min_free_disk, limits::MIN_FREE_DISK_BYTES);
 }
 
 #[test]
@@ -93,4 +96,53 @@ fn the_public_base_is_as_given_or_where_the_server_listens() {
     assert_eq!(serve("tasktally").public_base(bound), "http://127.0.0.1:4711");
     assert_eq!(serve("tasktally").public_base("0.0.0.0:80".parse().unwrap()), "http://localhost:80");
     assert_eq!(serve("tasktally --public-url https://a.example/b/").public_base(bound), "https://a.example/b");
+}
+
+/// The cells of README's table of bounds: setting and default.
+fn documented() -> Vec<(String, String)> {
+    let readme = include_str!("../../README.md");
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `--"));
+    let cells = rows.filter_map(|row| row.split_once("` | ").map(|(flag, rest)| (flag, rest.split(" |").next())));
+    cells.filter_map(|(flag, default)| Some((flag.to_owned(), default?.trim().to_owned()))).collect()
+}
+
+#[test]
+fn the_table_of_bounds_in_the_readme_is_that_of_the_program() {
+    let mut cli = Cli::command();
+    let serve = cli.find_subcommand_mut("serve").unwrap();
+    let bounds = serve.get_arguments().filter(|flag| flag.get_help_heading() == Some(super::bounds::BOUNDS));
+    let told: Vec<(String, String)> = bounds
+        .map(|flag| {
+            let defaults = flag.get_default_values().iter().map(|value| value.to_string_lossy().into_owned());
+            let variable = flag.get_env().unwrap_or_else(|| panic!("{flag} has no variable")).to_string_lossy();
+            let name = flag.get_long().unwrap();
+            assert_eq!(variable, format!("TASKTALLY_{}", name.replace('-', "_").to_uppercase()));
+            (name.to_owned(), defaults.collect())
+        })
+        .collect();
+    assert!(told.len() >= 22, "{told:?}");
+    assert_eq!(documented(), told, "README.md's table of bounds (left) and the flags of serve (right)");
+}
+
+#[test]
+fn bounds_that_contradict_each_other_are_refused_in_a_sentence() {
+    for (line, sentence) in [
+        ("--max-queued-events 9999", "--max-events-per-call 10000 is more than --max-queued-events 9999: set"),
+        ("--max-ingest-bytes 1MiB", "--max-message-bytes 4194304 is more than --max-ingest-bytes 1048576: set"),
+        ("--max-watchers 9", "--max-watchers-per-account 10000 is more than --max-watchers 9: set"),
+        ("--max-tasks-per-account 4999999", "or raise --max-tasks-per-account"),
+        ("--max-events-per-call 20001", "is more than a group commit can take: at most 20000"),
+        ("--max-name-bytes 4067", "would not fit into the 4194304 bytes that clients take"),
+        ("--max-page-size 1001", "must be from 1 to 1000"),
+        ("--max-watchers 0", "must be at least 1"),
+        ("--max-message-bytes 4MB", "must be a number of bytes, or of KiB"),
+        ("--max-message-bytes 0", "must be from 1KiB to 1TiB"),
+        ("--min-free-disk MiB", "must begin with a number"),
+    ] {
+        let complaint = parse_line(&format!("tasktally {line}")).map(|_| ()).unwrap_err().to_string();
+        assert!(complaint.contains(sentence), "{line}:\n{complaint}");
+    }
+    let config = serve("tasktally --max-queued-events 10000 --max-ingest-bytes 4MiB --min-free-disk 0");
+    assert_eq!((config.bounds.max_queued_events, config.bounds.max_ingest_bytes), (10_000, 4 << 20));
+    assert_eq!(config.bounds.min_free_disk, 0);
 }

@@ -155,9 +155,18 @@ impl Channels {
         self.names.ids.contains_key(name)
     }
 
-    /// How many distinct names and sids are held.
-    pub fn count(&self) -> usize {
-        self.names.ids.len().max(self.names.sids.len())
+    pub fn knows_sid(&self, sid: ChannelSid) -> bool {
+        self.names.sids.contains_key(&sid)
+    }
+
+    /// How many names are held.
+    pub fn count_names(&self) -> usize {
+        self.names.ids.len()
+    }
+
+    /// How many sids are held: one name may have had many.
+    pub fn count_sids(&self) -> usize {
+        self.names.sids.len()
     }
 
     /// What must outlive the rows: which name each sid stands for.

@@ -15,6 +15,9 @@ use crate::event::{AccountSid, ChannelSid, DAY_MS, Millis, TaskSid};
 /// The format of both. A checkpoint of another format is thrown away; a carry-over must always be readable.
 const VERSION: u8 = 1;
 
+/// Far beyond any setting: a hundred years.
+const LONGEST_RETENTION_MS: i64 = 36_525 * DAY_MS;
+
 /// Everything of a workspace but its series and its duplicates, which have compact forms of their own.
 #[derive(Serialize)]
 struct HeadRef<'a> {
@@ -89,6 +92,10 @@ impl Workspace {
         let (head, rest) = bytes.split_at_checked(length).ok_or(Damaged("a head cut short"))?;
         *bytes = rest;
         let head: Head = postcard::from_bytes(head).map_err(|_| Damaged("a head that is none"))?;
+        // Beyond it sums of times could overflow.
+        if !(0..=LONGEST_RETENTION_MS).contains(&head.retention_ms) {
+            return Err(Damaged("a retention that is none"));
+        }
         let series = varint::take(bytes)?;
         let series = (0..series).map(|_| History::decode(bytes)).collect::<Result<Vec<_>, _>>()?;
         let channels = Channels::restore(head.names, series).ok_or(Damaged("series without channels"))?;
@@ -150,7 +157,7 @@ impl CarryPart {
     pub fn is_expired(self, line: Millis, retention_ms: i64) -> bool {
         match self {
             CarryPart::Lasting => false,
-            CarryPart::Ends(day) => i64::from(day + 2) * DAY_MS < line.0 - 2 * retention_ms,
+            CarryPart::Ends(day) => Millis((i64::from(day) + 2) * DAY_MS) < line.minus(2 * retention_ms),
         }
     }
 

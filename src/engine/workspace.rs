@@ -8,7 +8,8 @@ use super::tasks::{CLOCK_SLACK_MS, Fact, Shape, Tasks};
 use super::totals::{Figure, Sample, Totals};
 use super::workers::Workers;
 use crate::event::{
-    AccountSid, ActivitySid, Event, EventKind, MINUTE_MS, Millis, SecondRange, TaskSid, TaskStatus, WorkerSid,
+    AccountSid, ActivitySid, ChannelSid, Event, EventKind, MINUTE_MS, Millis, SecondRange, TaskSid, TaskStatus,
+    WorkerSid,
 };
 
 /// How often time passing is worth a look for what may be forgotten.
@@ -36,7 +37,10 @@ pub struct Workspace {
 /// How much a workspace holds of what events can make grow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Size {
+    /// Names of task channels.
     pub channels: usize,
+    /// Sids of task channels.
+    pub channel_sids: usize,
     pub workers: usize,
     pub activities: usize,
     pub tasks: usize,
@@ -177,7 +181,8 @@ impl Workspace {
 
     pub fn size(&self) -> Size {
         Size {
-            channels: self.channels.count(),
+            channels: self.channels.count_names(),
+            channel_sids: self.channels.count_sids(),
             workers: self.workers.count_known(),
             activities: self.workers.count_activities(),
             tasks: self.tasks.count_lives(),
@@ -186,6 +191,10 @@ impl Workspace {
 
     pub fn knows_channel(&self, name: &str) -> bool {
         self.channels.knows(name)
+    }
+
+    pub fn knows_channel_sid(&self, sid: ChannelSid) -> bool {
+        self.channels.knows_sid(sid)
     }
 
     pub fn knows_worker(&self, worker: WorkerSid) -> bool {

@@ -13,6 +13,11 @@ const LEVEL: i32 = 3;
 
 const ENTRY_BYTES: usize = 16;
 
+/// One row of the longest body, or [`super::age::BLOCK_SIZE`] of shorter ones, with their table.
+const MOST_PLAIN_BYTES: usize = MAX_BODY_BYTES + (64 << 10);
+
+const _: () = assert!(4 + super::age::BLOCK_SIZE.rows * ENTRY_BYTES <= 64 << 10, "the table has room beside the body");
+
 /// A row of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
@@ -75,6 +80,10 @@ pub(super) fn unpack(header: &Header, body: &[u8]) -> Result<Unpacked, Damage> {
 fn try_unpack(header: &Header, body: &[u8]) -> Option<Unpacked> {
     let (length, packed) = body.split_first_chunk()?;
     let length = u32::from_le_bytes(*length) as usize;
+    // Room is made for what it says, so it must not say more than a block can hold.
+    if length > MOST_PLAIN_BYTES {
+        return None;
+    }
     let plain = zstd::bulk::decompress(packed, length).ok().filter(|plain| plain.len() == length)?;
     let (count, rest) = plain.split_first_chunk()?;
     let count = u32::from_le_bytes(*count) as usize;

@@ -36,15 +36,7 @@ impl Journal {
         self.transact("write the carry-over", bytes, |db, tail, _| {
             for Carry { key, body } in entries {
                 assert!(body.len() <= MAX_BODY_BYTES, "a carry-over of {}, at most {MAX_BODY_BYTES}", body.len());
-                forget(db, tail, key)?;
-                let sum = sum_of(key, body);
-                db.prepare_cached("INSERT INTO carry (key, sum, body) VALUES (?1, ?2, ?3)")?.execute((
-                    key,
-                    sum.cast_signed(),
-                    body,
-                ))?;
-                tail.carries += 1;
-                tail.carry_digest ^= sum;
+                put(db, tail, key, body)?;
             }
             Ok(())
         })
@@ -96,6 +88,17 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// In the place of an earlier one with this key.
+pub(super) fn put(db: &Connection, tail: &mut Tail, key: &[u8], body: &[u8]) -> Result<(), Trouble> {
+    forget(db, tail, key)?;
+    let sum = sum_of(key, body);
+    let sql = "INSERT INTO carry (key, sum, body) VALUES (?1, ?2, ?3)";
+    db.prepare_cached(sql)?.execute((key, sum.cast_signed(), body))?;
+    tail.carries += 1;
+    tail.carry_digest ^= sum;
+    Ok(())
 }
 
 /// An entry of the columns key, sum and body, with its checksum, which holds.

@@ -15,7 +15,10 @@ use std::{
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::{files, tile::sum};
+use super::{
+    files,
+    tile::{MAX_POSITION, sum},
+};
 
 const MAGIC: [u8; 16] = *b"tasktally ckpt\0\x01";
 const PREFIX: &str = "checkpoint-";
@@ -38,6 +41,8 @@ pub enum Flaw {
     Section(u64),
     #[error("it names position {found}, its file name {named}")]
     Position { named: u64, found: u64 },
+    #[error("it names position {0}, which no journal reaches")]
+    Beyond(u64),
     #[error("it cannot be read: {0}")]
     Io(#[source] io::Error),
 }
@@ -207,6 +212,9 @@ impl Sections {
         }
         if position != named {
             return Err(Flaw::Position { named, found: position });
+        }
+        if position > MAX_POSITION {
+            return Err(Flaw::Beyond(position));
         }
         Ok(Self { file, left: length.saturating_sub(HEADER_BYTES), read: 0, chain: stored, ended: false })
     }

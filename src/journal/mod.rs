@@ -22,6 +22,7 @@ mod age;
 mod block;
 mod carry;
 pub mod checkpoint;
+mod copy;
 mod error;
 mod files;
 mod lock;
@@ -38,6 +39,7 @@ pub use age::Compression;
 #[doc(hidden)] // open for fuzz/
 pub use block::read as read_block;
 pub use carry::Carry;
+pub use copy::{CopyError, CopyIn, CopyOut};
 pub use error::{AppendError, Cause, Damage, Damaged, OpenError, ReadError};
 pub use log::{Journal, Opened, Stats};
 pub use survey::{Found, Survey};

@@ -2,6 +2,7 @@
 
 mod basics;
 mod checkpoints;
+mod copies;
 mod damage;
 mod kill;
 mod model;

@@ -1,29 +1,16 @@
 //! The door: which events are taken. Decided once, here; only what was accepted is logged, and replay never asks again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use hashbrown::hash_map::Entry;
 
 use super::ask::{Caller, Refusal};
+use super::growth::{Growth, Terms};
+use super::ledger::Ledger;
 use crate::engine::{Table, TableSet, Workspace};
 use crate::event::{AccountSid, Event, HOUR_MS, Millis, WorkspaceSid};
 use crate::limits;
 
 /// How far ahead of the server's clock an event may be dated.
 pub const MOST_AHEAD_MS: i64 = limits::FUTURE_SKEW.as_millis() as i64;
-
-/// The bounds on what events can make a workspace grow to.
-#[derive(Clone, Copy, Debug)]
-pub struct GrowthLimits {
-    /// Workspaces, over all partitions.
-    pub workspaces: usize,
-    pub channels: usize,
-    pub workers: usize,
-    pub activities: usize,
-    /// Tasks that are active or ended lately, a workspace.
-    pub tasks: usize,
-    /// The length of a name, in bytes.
-    pub name_bytes: usize,
-}
 
 /// What becomes of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,25 +31,11 @@ pub struct Claims {
     growth: Table<WorkspaceSid, Growth>,
 }
 
-#[derive(Default)]
-struct Growth {
-    channels: TableSet<Box<str>>,
-    workers: TableSet<crate::event::WorkerSid>,
-    activities: TableSet<crate::event::ActivitySid>,
-    tasks: TableSet<crate::event::TaskSid>,
-}
-
-/// The most events that one group can hold.
-pub const MOST_IN_GROUP: usize = limits::GROUP_EVENTS;
-
-/// How many workspaces there are, over all partitions, claimed ones included.
-pub type WorkspaceCount = Arc<AtomicUsize>;
-
 pub struct Door<'a> {
     pub workspaces: &'a Table<WorkspaceSid, Workspace>,
     pub claims: &'a mut Claims,
-    pub limits: &'a GrowthLimits,
-    pub count: &'a WorkspaceCount,
+    pub ledger: &'a Ledger,
+    pub terms: Terms<'a>,
     pub retention_ms: i64,
     pub now: Millis,
 }
@@ -98,8 +71,9 @@ impl Door<'_> {
         if bound.is_some_and(|account| account != event.account) {
             return Err(Refusal::AccountMismatch);
         }
-        if let Some(field) = name_longer_than(self.limits.name_bytes, event) {
-            return Err(Refusal::NameTooLong { field, most: self.limits.name_bytes as u64 });
+        let most_bytes = self.terms.limits.name_bytes;
+        if let Some(field) = name_longer_than(most_bytes, event) {
+            return Err(Refusal::NameTooLong { field, most: most_bytes as u64 });
         }
         if workspace.is_some_and(|workspace| workspace.has(event)) {
             return Ok(Verdict::Duplicate);
@@ -112,76 +86,62 @@ impl Door<'_> {
         if let Some(oldest) = workspace.and_then(|workspace| workspace.oldest_end(event)) {
             return Err(Refusal::TooOld { oldest });
         }
-        self.check_growth(event, bound.is_none())?;
+        self.take_room(event, workspace)?;
         self.claims.events.insert(identity);
         Ok(Verdict::Accepted)
     }
 
-    fn check_growth(&mut self, event: &Event, new_workspace: bool) -> Result<(), Refusal> {
-        let limits = self.limits;
-        let workspace = self.workspaces.get(&event.workspace);
-        let size = workspace.map(Workspace::size).unwrap_or_default();
-        let growth = self.claims.growth.entry(event.workspace).or_default();
-        let fits = |fits: bool, limit: &'static str, most: usize| {
-            if fits { Ok(()) } else { Err(Refusal::LimitExceeded { limit, most: most as u64 }) }
+    fn take_room(&mut self, event: &Event, state: Option<&Workspace>) -> Result<(), Refusal> {
+        let Door { ledger, terms, .. } = *self;
+        let Claims { growth, accounts, .. } = &mut *self.claims;
+        let sid = event.workspace;
+        let growth_there = match growth.entry(sid) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(place) => place.insert(match (state, ledger.holding(sid)) {
+                (Some(state), Some(holding)) => Growth::of(state, holding.clone(), terms),
+                _ => Growth::of_new(event.account, ledger.accounts(), terms)?,
+            }),
         };
-        // Far from a bound no single group can reach it, so nothing need be looked up.
-        let near = |held: usize, most: usize| held + MOST_IN_GROUP >= most;
-        let known = |knows: &dyn Fn(&Workspace) -> bool| workspace.is_some_and(knows);
-
-        let channel = event.task.as_ref().and_then(|task| task.channel_name.as_ref());
-        let channel =
-            channel.filter(|name| near(size.channels, limits.channels) && !known(&|it| it.knows_channel(name)));
-        let held = size.channels + growth.channels.len();
-        let new = channel.is_some_and(|name| !growth.channels.contains(name));
-        fits(!new || held < limits.channels, "channels", limits.channels)?;
-
-        let worker = event.worker.as_ref().map(|worker| worker.sid);
-        let worker = worker.filter(|sid| near(size.workers, limits.workers) && !known(&|it| it.knows_worker(*sid)));
-        let held = size.workers + growth.workers.len();
-        let new = worker.is_some_and(|worker| !growth.workers.contains(&worker));
-        fits(!new || held < limits.workers, "workers", limits.workers)?;
-
-        let activity = event.activity.as_ref().map(|activity| activity.sid);
-        let activity = activity.or_else(|| event.worker.as_ref().and_then(|worker| worker.activity_sid));
-        let activity =
-            activity.filter(|sid| near(size.activities, limits.activities) && !known(&|it| it.knows_activity(*sid)));
-        let held = size.activities + growth.activities.len();
-        let new = activity.is_some_and(|activity| !growth.activities.contains(&activity));
-        fits(!new || held < limits.activities, "activities", limits.activities)?;
-
-        let task = event.task.as_ref().map(|task| task.sid);
-        let task = task.filter(|sid| near(size.tasks, limits.tasks) && !known(&|it| it.knows_task(*sid)));
-        let held = size.tasks + growth.tasks.len();
-        let new = task.is_some_and(|task| !growth.tasks.contains(&task));
-        fits(!new || held < limits.tasks, "tasks", limits.tasks)?;
-
-        if new_workspace {
-            let taken = self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-                (count < limits.workspaces).then_some(count + 1)
-            });
-            fits(taken.is_ok(), "workspaces", limits.workspaces)?;
-            self.claims.accounts.insert(event.workspace, event.account);
+        let taken = growth_there.take(state, event, terms.limits);
+        match taken {
+            Ok(()) if state.is_none() => {
+                accounts.insert(sid, event.account);
+            }
+            Err(_) if growth_there.is_idle() => {
+                // The workspace would be there for nothing.
+                if let Some(idle) = growth.remove(&sid) {
+                    idle.give_back(ledger.accounts());
+                }
+            }
+            Ok(()) | Err(_) => {}
         }
-        growth.channels.extend(channel.cloned());
-        growth.workers.extend(worker);
-        growth.activities.extend(activity);
-        growth.tasks.extend(task);
-        Ok(())
+        taken
     }
 }
 
 impl Claims {
-    /// The group is settled, one way or the other.
-    pub fn clear(&mut self) {
-        self.events.clear();
-        self.accounts.clear();
-        self.growth.clear();
+    /// The group is applied.
+    pub fn settle(&mut self, workspaces: &Table<WorkspaceSid, Workspace>, ledger: &mut Ledger) {
+        self.clear();
+        for (sid, growth) in self.growth.drain() {
+            match workspaces.get(&sid) {
+                Some(state) => growth.settle(sid, state, ledger),
+                None => growth.give_back(ledger.accounts()),
+            }
+        }
     }
 
-    /// The workspaces that the group would be the first to name.
-    pub fn new_workspaces(&self) -> usize {
-        self.accounts.len()
+    /// Nothing of the group has happened.
+    pub fn give_back(&mut self, ledger: &Ledger) {
+        self.clear();
+        for (_, growth) in self.growth.drain() {
+            growth.give_back(ledger.accounts());
+        }
+    }
+
+    fn clear(&mut self) {
+        self.events.clear();
+        self.accounts.clear();
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::topic::Topic;
 use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, Window, Workspace, WorkspaceRow};
 use crate::event::{AccountSid, Event, Millis, Second, WorkspaceSid};
+use crate::limits;
 
 /// Whose workspaces a caller may see and feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,22 @@ pub struct CumulativeQuestion {
     pub thresholds: Box<[u32]>,
 }
 
+/// A queue that has no room: the name of its bound, the bound, and when to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    pub limit: &'static str,
+    pub most: usize,
+    pub retry_after_ms: u64,
+}
+
+impl Full {
+    /// Those who were refused together are not to come back together.
+    pub fn now(limit: &'static str, most: usize) -> Full {
+        let delay_ms = limits::OVERLOAD_RETRY_DELAY.as_millis() as u64;
+        Full { limit, most, retry_after_ms: delay_ms / 2 + rand::random_range(0..=delay_ms) }
+    }
+}
+
 /// Why a question has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
@@ -64,7 +81,7 @@ pub enum AskError {
     EmptyWindow { field: &'static str },
     /// Ask again after a while.
     #[error("too many questions are waiting")]
-    Overloaded { retry_after_ms: u64 },
+    Overloaded(Full),
     #[error("starting")]
     Starting,
     #[error("shutting down")]
@@ -76,7 +93,7 @@ pub enum AskError {
 pub enum IngestError {
     /// Send again after a while.
     #[error("too many events are waiting")]
-    Overloaded { retry_after_ms: u64 },
+    Overloaded(Full),
     /// The journal cannot be written now; it recovers by itself when the cause goes away. Send again after a while.
     #[error("the journal cannot be written: {cause}")]
     Unwritable { cause: Arc<str>, retry_after_ms: u64 },
@@ -120,7 +137,9 @@ pub enum Refusal {
         field: &'static str,
         most: u64,
     },
+    /// There is no room for another `kind`: the bound of this name is reached.
     LimitExceeded {
+        kind: &'static str,
         limit: &'static str,
         most: u64,
     },

@@ -7,9 +7,10 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::ask::{
-    AskError, Call, Caller, CumulativeQuestion, Forget, ForgetError, Frozen, IngestError, Ingested, Patience, Question,
-    Reply, Stamped,
+    AskError, Call, Caller, CumulativeQuestion, Forget, ForgetError, Frozen, Full, IngestError, Ingested, Patience,
+    Question, Reply, Stamped,
 };
+use super::copying::{CopyMessage, CopyRefusal, Copying};
 use super::owner::LARGEST_CALL;
 use super::shelf::Shelf;
 use super::topic::Topic;
@@ -17,9 +18,6 @@ use super::writer::{JournalHealth, unwritable};
 use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, WorkspaceRow};
 use crate::event::{Event, WorkspaceSid};
 use crate::limits;
-
-/// How long a caller should wait before it tries again when a queue is full: about what a full queue takes to drain.
-const RETRY_AFTER_MS: u64 = limits::OVERLOAD_RETRY_DELAY.as_millis() as u64;
 
 /// A handle to all partitions; cheap to clone. Services may hold one before there is anything behind it: until the
 /// journal is replayed everything answers `Starting`.
@@ -32,6 +30,7 @@ pub(super) struct Inner {
     pub partitions: Box<[PartitionHandle]>,
     pub health: watch::Receiver<JournalHealth>,
     pub queue_events: usize,
+    pub copies: Sender<CopyMessage>,
 }
 
 pub(super) struct PartitionHandle {
@@ -39,6 +38,7 @@ pub(super) struct PartitionHandle {
     /// Unbounded, since `asking` bounds what callers can put in and the pipeline's own questions are few.
     pub questions: Sender<Question>,
     pub asking: Arc<Semaphore>,
+    pub most_asking: usize,
     pub places: Arc<Semaphore>,
     pub shelf: Shelf,
     pub passed: Arc<AtomicU64>,
@@ -70,10 +70,13 @@ impl Pipeline {
         let mut shares = Vec::new();
         for (number, events) in inner.share_out(events) {
             let queue = &inner.partitions[number].places;
-            let places = events.len().min(inner.queue_events) as u32;
+            let wanted = events.len().min(inner.queue_events);
             let places = match patience {
-                Patience::Refuse => queue.clone().try_acquire_many_owned(places).map_err(|_| overloaded()),
-                Patience::Wait => queue.clone().acquire_many_owned(places).await.map_err(|_| IngestError::Stopping),
+                Patience::Refuse if !inner.has_room(number, wanted) => Err(inner.full()),
+                Patience::Refuse => queue.clone().try_acquire_many_owned(wanted as u32).map_err(|_| inner.full()),
+                Patience::Wait => {
+                    queue.clone().acquire_many_owned(wanted as u32).await.map_err(|_| IngestError::Stopping)
+                }
             }?;
             shares.push((number, events, places));
         }
@@ -85,6 +88,23 @@ impl Pipeline {
             parts.push((number, answer));
         }
         Ok(Submitted { pipeline: self.clone(), parts })
+    }
+
+    /// Whether some queue may have no room for a large call.
+    pub fn is_pressed(&self) -> bool {
+        self.inner.get().is_some_and(|inner| {
+            (0..inner.partitions.len()).any(|number| !inner.has_room(number, LARGEST_CALL.min(inner.queue_events)))
+        })
+    }
+
+    /// Whether a call of so many events, of which the first and the last are of these workspaces, would be queued: where
+    /// both belong to one partition it is taken for that of all of them. An error is what submitting it would answer;
+    /// without one, submitting may still fail.
+    pub fn expect_room(&self, workspaces: [WorkspaceSid; 2], events: usize) -> Result<(), IngestError> {
+        let inner = self.inner.get().ok_or(IngestError::Starting)?;
+        let [first, last] = workspaces.map(|workspace| inner.number_of(workspace));
+        let wanted = if first == last { events.min(inner.queue_events) } else { 1 };
+        if [first, last].iter().all(|number| inner.has_room(*number, wanted)) { Ok(()) } else { Err(inner.full()) }
     }
 
     fn inner(&self) -> Result<&Inner, AskError> {
@@ -180,12 +200,16 @@ impl Pipeline {
     /// it is gone. Whoever hears nothing may ask again: that the workspace is unknown means that it is forgotten.
     pub async fn forget(&self, caller: &Caller, workspace: WorkspaceSid) -> Result<i64, ForgetError> {
         let partition = self.partition(workspace)?;
-        let _place =
-            partition.asking.try_acquire().map_err(|_| AskError::Overloaded { retry_after_ms: RETRY_AFTER_MS })?;
+        let _place = partition.asking.try_acquire().map_err(|_| partition.questions_full())?;
         let (reply, answer) = oneshot::channel();
         let forget = Forget { caller: *caller, workspace, reply };
         partition.questions.send(Question::Forget(forget)).map_err(|_| AskError::Stopping)?;
         answer.await.unwrap_or(Err(AskError::Stopping.into()))
+    }
+
+    /// Begins a copy of the journal, as it is now. At most one at a time.
+    pub async fn copy(&self) -> Result<Copying, CopyRefusal> {
+        Copying::begin(&self.inner.get().ok_or(CopyRefusal::Starting)?.copies).await
     }
 
     /// Whether the journal can take events; `None` before the start.
@@ -225,6 +249,19 @@ impl Pipeline {
 }
 
 impl Inner {
+    /// Whether a call would find places. A large one leaves some to small ones, which would else stand behind those
+    /// that take all that is free; into an empty queue goes everything.
+    fn has_room(&self, number: usize, wanted: usize) -> bool {
+        let free = self.partitions[number].places.available_permits();
+        let is_large = wanted > limits::LARGE_CALL_EVENTS;
+        let spare = if is_large { self.queue_events / limits::SPARE_FOR_SMALL_CALLS } else { 0 };
+        free >= self.queue_events || free >= wanted + spare
+    }
+
+    fn full(&self) -> IngestError {
+        IngestError::Overloaded(Full::now("max_queued_events", self.queue_events))
+    }
+
     fn share_out(&self, events: Vec<(u32, Event)>) -> Vec<(usize, Vec<(u32, Event)>)> {
         let Some((_, first)) = events.first() else { return Vec::new() };
         let first = self.number_of(first.workspace);
@@ -244,9 +281,12 @@ impl Inner {
 }
 
 impl PartitionHandle {
+    fn questions_full(&self) -> AskError {
+        AskError::Overloaded(Full::now("max_queued_questions", self.most_asking))
+    }
+
     async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Question) -> Result<T, AskError> {
-        let overloaded = |_| AskError::Overloaded { retry_after_ms: RETRY_AFTER_MS };
-        let _place = self.asking.try_acquire().map_err(overloaded)?;
+        let _place = self.asking.try_acquire().map_err(|_| self.questions_full())?;
         let (reply, answer) = oneshot::channel();
         self.questions.send(question(reply)).map_err(|_| AskError::Stopping)?;
         answer.await.unwrap_or(Err(AskError::Stopping))
@@ -293,8 +333,4 @@ impl Pipeline {
 /// disk depends on it.
 pub fn partition_of(workspace: WorkspaceSid, partitions: usize) -> usize {
     (xxhash_rust::xxh3::xxh3_64(workspace.as_bytes()) % partitions as u64) as usize
-}
-
-fn overloaded() -> IngestError {
-    IngestError::Overloaded { retry_after_ms: RETRY_AFTER_MS }
 }

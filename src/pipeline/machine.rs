@@ -5,24 +5,29 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use crossbeam_channel::{bounded, unbounded};
 use tokio::sync::{Semaphore, watch};
 
-use super::admission::GrowthLimits;
 use super::clock::Clock;
+use super::growth::GrowthLimits;
 use super::handle::{Inner, PartitionHandle, Pipeline, partition_of};
 use super::keeper::Keeper;
+use super::ledger::Accounts;
 use super::owner::{Inbox, Owner};
 use super::partition::Partition;
 use super::recovery::Recovered;
 use super::shelf::Shelf;
+use super::space::Space;
 use super::store::Store;
 use super::writer::{Desk, JournalHealth, Writer};
 use crate::engine::{Table, Workspace};
 use crate::event::WorkspaceSid;
+
+/// Messages about copies that wait: one from whoever has a copy, and some from those who would like one.
+const COPY_MESSAGES: usize = 16;
 
 /// How the pipeline is to be.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +38,11 @@ pub struct Settings {
     pub queue_events: usize,
     /// Questions waiting, a partition.
     pub queue_questions: usize,
-    /// Published answers kept for readers, in all partitions together and for one workspace.
+    /// Published answers kept for readers, in one partition and for one workspace.
     pub views: usize,
     pub views_per_workspace: usize,
+    /// No events are taken while the data directory's disk has less space than this; 0 where that is not looked at.
+    pub min_free_disk_bytes: u64,
     pub growth: GrowthLimits,
 }
 
@@ -59,7 +66,7 @@ pub enum Work {
     Question,
     /// The partition took up so many calls, and accepted so many of their events.
     Admitted { calls: usize, accepted: usize },
-    /// A slice of the journal's chores.
+    /// A slice of the journal's chores, or a piece of a copy.
     Chore,
 }
 
@@ -87,7 +94,7 @@ impl Machine {
     ) -> Machine {
         let Recovered { workspaces, key, carried, carried_to, replayed } = recovered;
         let end = store.end();
-        let count = Arc::new(AtomicUsize::new(workspaces.len()));
+        let accounts = Accounts::default();
         let mut shares: Vec<Table<WorkspaceSid, Workspace>> =
             (0..settings.partitions).map(|_| Table::default()).collect();
         for (sid, state) in workspaces {
@@ -95,6 +102,7 @@ impl Machine {
         }
         let (rows_in, rows) = bounded(settings.partitions);
         let (chores_in, chores) = bounded(1);
+        let (copies_in, copies) = bounded(COPY_MESSAGES);
         let (health_in, health) = watch::channel(JournalHealth::Writable);
         let (mut verdicts, mut handles, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         for (number, share) in shares.into_iter().enumerate() {
@@ -103,7 +111,7 @@ impl Machine {
             let (verdicts_in, verdicts_out) = unbounded();
             let (shelf, passed) = (Shelf::default(), Arc::new(AtomicU64::new(end)));
             let partition =
-                Partition::new(settings, key, share, count.clone(), shelf.clone(), passed.clone(), clock.clone());
+                Partition::new(settings, key, share, accounts.clone(), shelf.clone(), passed.clone(), clock.clone());
             let inbox = Inbox { calls, questions, verdicts: verdicts_out };
             owners.push(Some(Owner::new(partition, inbox, rows_in.clone(), number, clock.clone())));
             verdicts.push(verdicts_in);
@@ -111,15 +119,19 @@ impl Machine {
                 calls: calls_in,
                 questions: questions_in,
                 asking: Arc::new(Semaphore::new(settings.queue_questions)),
+                most_asking: settings.queue_questions,
                 places: Arc::new(Semaphore::new(settings.queue_events)),
                 shelf,
                 passed,
             });
         }
         let droppable = Arc::new(AtomicBool::new(false));
-        let desk = Desk { rows, verdicts, chores, health: health_in.clone(), droppable: droppable.clone() };
+        let space = Space::of(dir, settings.min_free_disk_bytes);
+        let health_there = health_in.clone();
+        let desk = Desk { rows, verdicts, chores, copies, health: health_there, space, droppable: droppable.clone() };
         let writer = Writer::new(store, desk, clock);
-        let inner = Inner { partitions: handles.into(), health, queue_events: settings.queue_events };
+        let inner =
+            Inner { partitions: handles.into(), health, queue_events: settings.queue_events, copies: copies_in };
         assert!(pipeline.inner.set(inner).is_ok(), "a pipeline was started twice");
         let written = end - replayed.min(end);
         let keeper =

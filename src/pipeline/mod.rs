@@ -4,6 +4,7 @@
 //! Calls and questions come in as messages, values go out. A group of calls goes
 //!
 //! 1. **admit** (`partition.rs`, `admission.rs`): each event is accepted, a duplicate, or refused, once and for all;
+//!    `growth.rs` and `ledger.rs` know whether a workspace and its account have room for what it adds;
 //! 2. **append and sync** (`writer.rs`, `store.rs`): one commit for the groups of all partitions; its end is their
 //!    revision;
 //! 3. **apply** (`partition.rs`): the engine takes the events;
@@ -25,8 +26,11 @@ mod admission;
 mod ask;
 mod bytes;
 mod clock;
+mod copying;
+mod growth;
 mod handle;
 mod keeper;
+mod ledger;
 mod machine;
 pub mod offline;
 mod owner;
@@ -35,16 +39,19 @@ mod recovery;
 #[doc(hidden)] // open for fuzz/
 pub mod row;
 mod shelf;
+mod space;
 mod start;
 mod store;
 mod topic;
 mod writer;
 
-pub use admission::{GrowthLimits, MOST_AHEAD_MS};
+pub use admission::MOST_AHEAD_MS;
 pub use ask::{
-    AskError, Caller, CumulativeQuestion, ForgetError, IngestError, Ingested, Patience, Refusal, Scope, Stamped,
+    AskError, Caller, CumulativeQuestion, ForgetError, Full, IngestError, Ingested, Patience, Refusal, Scope, Stamped,
 };
 pub use clock::{Clock, SystemClock};
+pub use copying::{CopyRefusal, Copying};
+pub use growth::{AccountLimits, GrowthLimits};
 pub use handle::{Pipeline, Submitted, partition_of};
 pub use keeper::{Keeper, Round};
 pub use machine::{Machine, Settings, Step, Work};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 use tokio::sync::oneshot;
 
-use super::admission::MOST_IN_GROUP;
 use super::ask::{Call, Forget, Question};
 use super::clock::Clock;
+use super::growth::MOST_IN_GROUP;
 use super::machine::{Step, Work};
 use super::partition::{Group, LoggedRow, Partition};
 use super::writer::Verdict;

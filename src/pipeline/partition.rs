@@ -7,11 +7,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::admission::{Claims, Door, Verdict, WorkspaceCount};
+use super::admission::{Claims, Door, Verdict};
 use super::ask::{
     AskError, Call, Caller, CumulativeQuestion, Forget, ForgetError, Frozen, IngestError, Ingested, Question, Stamped,
 };
 use super::clock::Clock;
+use super::growth::Terms;
+use super::ledger::{Accounts, Counts, Ledger};
 use super::shelf::Shelf;
 use super::topic::Topic;
 use super::{Settings, row};
@@ -24,7 +26,7 @@ pub struct Partition {
     key: u64,
     workspaces: Table<WorkspaceSid, Workspace>,
     claims: Claims,
-    count: WorkspaceCount,
+    ledger: Ledger,
     shelf: Shelf,
     /// The end of the last group that was applied and published here, or in which nothing was for this partition.
     passed: Arc<AtomicU64>,
@@ -68,12 +70,13 @@ impl Partition {
         settings: Settings,
         key: u64,
         workspaces: Table<WorkspaceSid, Workspace>,
-        count: WorkspaceCount,
+        accounts: Accounts,
         shelf: Shelf,
         passed: Arc<AtomicU64>,
         clock: Arc<dyn Clock>,
     ) -> Partition {
-        Partition { settings, key, workspaces, claims: Claims::default(), count, shelf, passed, clock }
+        let ledger = Ledger::new(accounts, &workspaces);
+        Partition { settings, key, workspaces, claims: Claims::default(), ledger, shelf, passed, clock }
     }
 
     pub fn passed(&self) -> u64 {
@@ -84,6 +87,7 @@ impl Partition {
     pub fn admit(&mut self, calls: Vec<Call>, now: Millis) -> Group {
         // Growing by doubling would move every event again and again.
         let most = calls.iter().map(|call| call.events.len()).sum();
+        let terms = Terms { limits: &self.settings.growth, partitions: self.settings.partitions, events: most };
         let (events, replies) = (Vec::with_capacity(most), Vec::with_capacity(calls.len()));
         let mut group = Group { events, admitted_at: now, replies, forget: None };
         for mut call in calls {
@@ -97,8 +101,8 @@ impl Partition {
                 let mut door = Door {
                     workspaces: &self.workspaces,
                     claims: &mut self.claims,
-                    limits: &self.settings.growth,
-                    count: &self.count,
+                    ledger: &self.ledger,
+                    terms,
                     retention_ms: self.settings.retention_ms,
                     now,
                 };
@@ -135,7 +139,7 @@ impl Partition {
                 .or_insert_with(|| Workspace::new(event.account, retention_ms, key))
                 .apply(event, group.admitted_at);
         }
-        self.claims.clear();
+        self.claims.settle(&self.workspaces, &mut self.ledger);
         touched.sort_unstable();
         touched.dedup();
         for workspace in touched {
@@ -172,7 +176,7 @@ impl Partition {
     /// the position is passed, so that nothing old is shown under a new revision.
     fn remove(&mut self, workspace: WorkspaceSid) {
         if self.workspaces.remove(&workspace).is_some() {
-            self.count.fetch_sub(1, Ordering::AcqRel);
+            self.ledger.release(workspace);
         }
         for topic in self.shelf.remove(workspace) {
             topic.end();
@@ -181,8 +185,7 @@ impl Partition {
 
     /// The journal did not take the group: nothing of it has happened.
     pub fn abandon(&mut self, group: Group, error: &IngestError) {
-        self.count.fetch_sub(self.claims.new_workspaces(), Ordering::AcqRel);
-        self.claims.clear();
+        self.claims.give_back(&self.ledger);
         let passed = self.passed();
         for Pending { call, mut ingested, depends } in group.replies {
             ingested.revision = passed as i64;
@@ -224,8 +227,9 @@ impl Partition {
     /// Drops topics that nobody wants, and lets every workspace forget what is too old.
     pub fn tidy(&mut self, now: Millis) {
         self.shelf.drop_unwanted(now, self.settings.views_per_workspace);
-        for workspace in self.workspaces.values_mut() {
+        for (sid, workspace) in &mut self.workspaces {
             workspace.see(now);
+            self.ledger.note(*sid, &Counts::default(), workspace.size());
         }
     }
 

@@ -129,7 +129,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_partition_that_panics_is_noticed_and_nothing_more_is_taken() {
-        let growth = GrowthLimits { workspaces: 1, channels: 1, workers: 1, activities: 1, tasks: 1, name_bytes: 100 };
+        let growth = GrowthLimits {
+            workspaces: 1,
+            channels: 1,
+            workers: 1,
+            activities: 1,
+            tasks: 1,
+            name_bytes: 100,
+            ..GrowthLimits::default()
+        };
         let settings = Settings {
             retention_ms: crate::event::DAY_MS,
             partitions: 2,
@@ -137,6 +145,7 @@ mod tests {
             queue_questions: 10,
             views: 10,
             views_per_workspace: 10,
+            min_free_disk_bytes: 0,
             growth,
         };
         let clock = Arc::new(Breaking::default());

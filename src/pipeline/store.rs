@@ -26,6 +26,10 @@ pub trait Store: Send {
     /// Tries whether the store can be written again.
     fn probe(&mut self) -> Result<(), AppendError>;
     fn take_chore(&mut self, chore: Chore);
+    /// The journal behind it, where there is one to be copied.
+    fn journal(&mut self) -> Option<&mut Journal> {
+        None
+    }
     /// Does a little of what is to be done besides, at this time of day and uptime.
     fn do_slice(&mut self, now: Millis, uptime: Duration) -> Result<Slice, AppendError>;
 }
@@ -130,6 +134,10 @@ impl Store for JournalStore {
 
     fn probe(&mut self) -> Result<(), AppendError> {
         self.journal.probe()
+    }
+
+    fn journal(&mut self) -> Option<&mut Journal> {
+        Some(&mut self.journal)
     }
 
     fn take_chore(&mut self, mut chore: Chore) {

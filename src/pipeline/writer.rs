@@ -9,10 +9,12 @@ use tokio::sync::watch;
 
 use super::ask::IngestError;
 use super::clock::Clock;
+use super::copying::{Copies, CopyMessage};
 use super::machine::{Step, Work};
 use super::partition::LoggedRow;
+use super::space::Space;
 use super::store::{Chore, Store};
-use crate::journal::{AppendError, Row};
+use crate::journal::{AppendError, Journal, Row};
 use crate::limits;
 
 /// How long a caller should wait before it tries again while the journal cannot be written.
@@ -47,7 +49,10 @@ pub struct Desk {
     pub rows: Receiver<(usize, LoggedRow)>,
     pub verdicts: Vec<Sender<Verdict>>,
     pub chores: Receiver<Chore>,
+    pub copies: Receiver<CopyMessage>,
     pub health: watch::Sender<JournalHealth>,
+    /// `None` where nobody looks after the disk.
+    pub space: Option<Space>,
     /// Set when the journal has rows that may be dropped, for the keeper to see.
     pub droppable: Arc<AtomicBool>,
 }
@@ -56,15 +61,20 @@ pub struct Desk {
 pub struct Writer {
     store: Box<dyn Store>,
     desk: Desk,
+    copies: Copies,
     clock: Arc<dyn Clock>,
     /// In the clock's uptime.
     probe_at: Duration,
+    /// Whether the journal itself could not be written when that was last tried.
+    refused: bool,
+    /// Why nothing is to be written although the journal could be.
+    short: Option<Arc<str>>,
 }
 
 impl Writer {
     pub fn new(store: Box<dyn Store>, desk: Desk, clock: Arc<dyn Clock>) -> Writer {
         let probe_at = clock.uptime();
-        Writer { store, desk, clock, probe_at }
+        Writer { store, desk, copies: Copies::default(), clock, probe_at, refused: false, short: None }
     }
 
     /// Commits what is ready, and does one slice of what is to be done besides. Over once every partition is gone.
@@ -75,19 +85,24 @@ impl Writer {
             Err(TryRecvError::Disconnected) => return Step::Over,
         }
         let uptime = self.clock.uptime();
-        if matches!(*self.desk.health.borrow(), JournalHealth::Unwritable(_)) && uptime >= self.probe_at {
+        self.look_at_space(uptime);
+        if self.refused && uptime >= self.probe_at {
             self.probe_at = uptime + PROBE_EVERY;
             let outcome = self.store.probe();
             self.note(&outcome);
         }
+        // A piece of a copy, between two groups.
+        let copied =
+            self.desk.copies.try_recv().map(|message| self.copies.serve(message, self.store.journal(), uptime));
         // Chores go in slices, between groups; without a chore under way there is nothing to hurry for.
-        if self.do_chores() { Step::Busy(Work::Chore) } else { Step::Idle(PROBE_EVERY) }
+        if self.do_chores() || copied.is_ok() { Step::Busy(Work::Chore) } else { Step::Idle(PROBE_EVERY) }
     }
 
     /// Blocks until there may be a row, or for so long.
     pub fn wait(&self, at_most: Duration) {
         let mut select = Select::new();
         select.recv(&self.desk.rows);
+        select.recv(&self.desk.copies);
         let _ = select.ready_timeout(at_most);
     }
 
@@ -97,6 +112,9 @@ impl Writer {
         let rows: Vec<Row<'_>> = ready.iter().map(|(_, row)| row.as_row()).collect();
         let outcome = self.store.append(&rows);
         self.note(&outcome);
+        if outcome.is_ok() && rows.iter().any(|row| row.ends.is_some()) {
+            self.copies.forgotten();
+        }
         for (number, verdicts) in self.desk.verdicts.iter().enumerate() {
             let took_part = ready.iter().any(|(partition, _)| *partition == number);
             let verdict = match &outcome {
@@ -114,12 +132,34 @@ impl Writer {
     }
 
     fn note<T>(&mut self, outcome: &Result<T, AppendError>) {
+        self.refused = matches!(outcome, Err(AppendError::Refused { .. }));
         let health = match outcome {
-            Ok(_) => JournalHealth::Writable,
+            Ok(_) => self.writable(),
             Err(AppendError::Refused { cause }) => JournalHealth::Unwritable(cause.to_string().into()),
             Err(AppendError::Lost { cause }) => JournalHealth::Lost(cause.to_string().into()),
             Err(AppendError::Damaged(damage)) => JournalHealth::Lost(damage.to_string().into()),
         };
+        self.tell(health);
+    }
+
+    /// What was acknowledged before the disk ran short is still committed, and old rows are dropped: only nothing new is
+    /// taken.
+    fn look_at_space(&mut self, uptime: Duration) {
+        let Some(short) = self.desk.space.as_mut().and_then(|space| space.look(uptime)) else { return };
+        if short.is_some() == self.short.is_some() {
+            return;
+        }
+        self.short = short.map(Arc::from);
+        if !self.refused {
+            self.tell(self.writable());
+        }
+    }
+
+    fn writable(&self) -> JournalHealth {
+        self.short.clone().map_or(JournalHealth::Writable, JournalHealth::Unwritable)
+    }
+
+    fn tell(&self, health: JournalHealth) {
         self.desk.health.send_if_modified(|held| {
             let changed = *held != health && !matches!(held, JournalHealth::Lost(_));
             if changed {
@@ -136,7 +176,12 @@ impl Writer {
 
     /// One slice of what is to be done besides; answers whether there is more.
     fn do_chores(&mut self) -> bool {
-        if *self.desk.health.borrow() != JournalHealth::Writable {
+        if self.refused || matches!(*self.desk.health.borrow(), JournalHealth::Lost(_)) {
+            return false;
+        }
+        if self.copies.hold(self.clock.uptime()) {
+            let outcome = self.store.journal().map_or(Ok(()), Journal::tidy);
+            self.note(&outcome);
             return false;
         }
         while let Ok(chore) = self.desk.chores.try_recv() {

@@ -1,8 +1,10 @@
-//! Work on a data directory that no server has: looking for damage, taking the events out, deriving the checkpoint anew.
+//! Work on a data directory that no server has: looking for damage, taking the events out, deriving the checkpoint anew;
+//! and making one of what a server hands out for a backup ([`Incoming`]).
 //!
 //! Each takes the directory's lock, so that no server starts meanwhile, and tells what it comes upon through a
 //! [`Listener`] as it goes. [`verify`] and [`export`] change nothing else; [`rebuild`] replaces checkpoints only.
 
+mod backup;
 mod export;
 mod rebuild;
 mod verify;
@@ -10,11 +12,12 @@ mod verify;
 use std::io;
 use std::path::PathBuf;
 
+pub use backup::{BackedUp, Incoming};
 pub use export::{Exported, export};
 pub use rebuild::{Rebuilt, rebuild};
 pub use verify::{Report, verify};
 
-use crate::journal::{Damage, OpenError, ReadError};
+use crate::journal::{CopyError, Damage, OpenError, ReadError};
 use crate::pipeline::RecoveryError;
 
 /// Hears of long work while it goes on.
@@ -38,6 +41,16 @@ pub enum UpkeepError {
     Damaged { dir: PathBuf, damage: Damage },
     #[error("{}: the events at positions {first} to {last} cannot be read: {why}; --skip-damaged goes on without", dir.display())]
     Undecoded { dir: PathBuf, first: u64, last: u64, why: String },
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// Where a backup is to be, something is.
+    #[error("{} is there already", .0.display())]
+    Taken(PathBuf),
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    /// What came in is a log, but not a sound one.
+    #[error("the copy is not sound: {0}")]
+    Unsound(String),
     #[error("cannot write the checkpoint: {0}")]
     Checkpoint(io::Error),
     /// Whoever takes the events takes no more.

@@ -33,6 +33,9 @@ pub struct Oracle {
 /// Stands for the refusal of an end that came too late, whatever moment it names.
 pub const TOO_LATE: Refusal = Refusal::TooOld { oldest: Millis::MIN };
 
+const WORKERS: (&str, &str) = ("worker", "max_workers_per_workspace");
+const ACTIVITIES: (&str, &str) = ("activity", "max_activities_per_workspace");
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     Writable,
@@ -254,27 +257,27 @@ impl Oracle {
             known: BTreeSet<T>,
             new: Option<T>,
             most: Option<usize>,
-            limit: &'static str,
+            (kind, limit): (&'static str, &'static str),
         ) -> Result<(), Refusal> {
             match (most, new) {
                 (Some(most), Some(new)) if !known.contains(&new) && known.len() >= most => {
-                    Err(Refusal::LimitExceeded { limit, most: most as u64 })
+                    Err(Refusal::LimitExceeded { kind, limit, most: most as u64 })
                 }
                 _ => Ok(()),
             }
         }
+        // Over all partitions, with those that other groups are about to add.
+        let claimed = self.parts.iter().filter_map(|part| part.group.as_ref()).flat_map(|group| &group.events);
+        let known = self.model.accepted.iter().chain(claimed).map(|event| event.workspace);
+        fits(known.collect(), Some(event.workspace), self.shape.workspaces, ("workspace", "max_workspaces"))?;
         let own = || self.model.accepted.iter().filter(|known| known.workspace == event.workspace);
         let worker = |event: &Event| event.worker.as_ref().map(|worker| worker.sid);
-        fits(own().filter_map(worker).collect(), worker(event), self.shape.workers, "workers")?;
+        fits(own().filter_map(worker).collect(), worker(event), self.shape.workers, WORKERS)?;
         let activity = |event: &Event| {
             let stated = || event.worker.as_ref().and_then(|worker| worker.activity_sid);
             event.activity.as_ref().map(|activity| activity.sid).or_else(stated)
         };
-        fits(own().filter_map(activity).collect(), activity(event), self.shape.activities, "activities")?;
-        // Over all partitions, with those that other groups are about to add.
-        let claimed = self.parts.iter().filter_map(|part| part.group.as_ref()).flat_map(|group| &group.events);
-        let known = self.model.accepted.iter().chain(claimed).map(|event| event.workspace);
-        fits(known.collect(), Some(event.workspace), self.shape.workspaces, "workspaces")
+        fits(own().filter_map(activity).collect(), activity(event), self.shape.activities, ACTIVITIES)
     }
 
     /// The partition has heard what became of a group.

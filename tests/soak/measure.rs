@@ -60,7 +60,7 @@ pub struct Trend {
 }
 
 impl Trend {
-    /// `None` with less than four whole hours.
+    /// `None` with less than three whole hours.
     pub fn of(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> Option<Trend> {
         let (first, last) = (samples.first()?.hour.ceil() as i64, samples.last()?.hour.floor() as i64);
         let of_hour = |hour: i64| {
@@ -68,7 +68,7 @@ impl Trend {
             median(within.map(&figure).collect())
         };
         let hours: Vec<f64> = (first..last).map(of_hour).collect::<Option<_>>()?;
-        if hours.len() < 4 {
+        if hours.len() < 3 {
             return None;
         }
         let mut slopes = Vec::new();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_four_whole_hours_say_nothing() {
+    fn less_than_three_whole_hours_say_nothing() {
         assert_eq!(Trend::of(&samples(|_| 1.0)[..100], |sample| sample.hour), None);
     }
 }

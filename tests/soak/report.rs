@@ -27,7 +27,8 @@ struct Bound {
 }
 
 const BOUNDS: [Bound; 3] = [
-    Bound { name: "resident memory", figure: |sample| sample.resident_bytes as f64, share: 0.08, bytes: 6.0 * MIB },
+    // The allocator keeps what was freed for a while, which moves this by a third up and down within minutes.
+    Bound { name: "resident memory", figure: |sample| sample.resident_bytes as f64, share: 0.35, bytes: 24.0 * MIB },
     Bound { name: "journal", figure: |sample| sample.journal_bytes as f64, share: 0.10, bytes: MIB },
     Bound { name: "checkpoint", figure: |sample| sample.checkpoint_bytes as f64, share: 0.10, bytes: MIB / 4.0 },
 ];
@@ -98,9 +99,9 @@ pub fn print(world: &World, lives: &Lives, samples: &[Sample], elapsed: Duration
     }
 }
 
-/// Fails when something has grown over the last two thirds of the long life.
+/// Fails when something has grown over the long life, but for its first quarter.
 pub fn judge(samples: &[Sample]) {
-    let judged = &samples[samples.len() / 3..];
+    let judged = &samples[samples.len() / 4..];
     let mut findings = Vec::new();
     for Bound { name, figure, share, bytes } in BOUNDS {
         let Some(trend) = Trend::of(judged, figure) else {

@@ -76,7 +76,7 @@ impl Plan {
 
     /// The part of restarts.
     fn restarts(&self) -> Duration {
-        self.length.mul_f64(0.42)
+        self.length.mul_f64(0.36)
     }
 
     fn life(&self, rng: &mut ChaCha8Rng) -> Duration {

@@ -49,6 +49,7 @@ pub fn settings(retention_ms: i64, partitions: usize) -> Settings {
         queue_questions: 100,
         views: 100,
         views_per_workspace: 3,
+        min_free_disk_bytes: 0,
         growth: GrowthLimits {
             workspaces: many,
             channels: many,
@@ -56,6 +57,7 @@ pub fn settings(retention_ms: i64, partitions: usize) -> Settings {
             activities: many,
             tasks: many,
             name_bytes: 256,
+            ..GrowthLimits::default()
         },
     }
 }

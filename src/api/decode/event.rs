@@ -11,7 +11,7 @@ use super::wire::{self, NotTheMessage};
 use super::{MALFORMED_TIMESTAMP, moment};
 use crate::api::proto::v1::RejectionReason;
 use crate::event::{
-    Activity, Carried, Event, EventKind, MalformedSid, Millis, Reservation, Sid, Task, TaskStatus, Worker,
+    Activity, Carried, Event, EventKind, MalformedSid, Millis, Reservation, Sid, Task, TaskStatus, Worker, WorkspaceSid,
 };
 
 /// An event that cannot be taken as it is.
@@ -69,14 +69,7 @@ pub enum Unread {
 /// Reads the events of one encoded request. They are counted before room is made for them: two bytes on the wire can
 /// stand for an event, which takes some hundreds in memory.
 pub fn batch(request: &Bytes, most: usize) -> Result<Batch, Unread> {
-    let mut sent = 0;
-    for encoded in wire::events(request) {
-        encoded.map_err(Unread::NotTheMessage)?;
-        sent += 1;
-    }
-    if sent > most {
-        return Err(Unread::TooMany { sent });
-    }
+    let sent = count(request, most)?;
     let mut batch = Batch { events: Vec::with_capacity(sent), refused: Vec::new(), sids: Sids::with_capacity(sent) };
     for (index, encoded) in (0..).zip(wire::events(request)) {
         let message = encoded.and_then(wire::event).map_err(Unread::NotTheMessage)?;
@@ -87,6 +80,36 @@ pub fn batch(request: &Bytes, most: usize) -> Result<Batch, Unread> {
         }
     }
     Ok(batch)
+}
+
+fn count(request: &Bytes, most: usize) -> Result<usize, Unread> {
+    let mut sent = 0;
+    for encoded in wire::events(request) {
+        encoded.map_err(Unread::NotTheMessage)?;
+        sent += 1;
+    }
+    if sent > most { Err(Unread::TooMany { sent }) } else { Ok(sent) }
+}
+
+/// What can be told of a request without reading it all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline {
+    pub events: usize,
+    /// Of the first event and of the last.
+    pub workspaces: [WorkspaceSid; 2],
+}
+
+/// `None` where there is no event, or the first or the last is not one.
+pub fn outline(request: &Bytes, most: usize) -> Result<Option<Outline>, Unread> {
+    let events = count(request, most)?;
+    let workspace_of = |encoded| {
+        let message = wire::event(encoded).ok()?;
+        WorkspaceSid::parse(message.workspace_sid).ok()
+    };
+    let mut encoded = wire::events(request).filter_map(Result::ok);
+    let (Some(first), last) = (encoded.next(), encoded.last()) else { return Ok(None) };
+    let workspaces = workspace_of(first).zip(workspace_of(last.unwrap_or(first)));
+    Ok(workspaces.map(|(first, last)| Outline { events, workspaces: [first, last] }))
 }
 
 /// Reads one event.

@@ -12,7 +12,7 @@ mod tests;
 #[doc(hidden)] // open for fuzz/, which holds it against the generated types
 pub mod wire;
 
-pub use event::{Batch, Refused, Sids, Unread, batch, event};
+pub use event::{Batch, Outline, Refused, Sids, Unread, batch, event, outline};
 pub use page::{PageRequest, channel_page, channel_token, workspace_page, workspace_token};
 pub use question::{
     CumulativeRequest, RealtimeRequest, WatchRequest, cumulative, forget_workspace, realtime, statistics,

@@ -176,7 +176,7 @@ fn refusals_of_both_kinds_are_listed_by_index_with_the_sid_as_sent() {
         (0, Refusal::TooOld { oldest: Millis(0) }),
         (1, Refusal::TooNew { newest: Millis(0) }),
         (3, Refusal::AccountMismatch),
-        (4, Refusal::LimitExceeded { limit: "workspaces", most: 9 }),
+        (4, Refusal::LimitExceeded { kind: "workspace", limit: "max_workspaces", most: 9 }),
         (5, Refusal::NameTooLong { field: "task.workflow_name", most: 9 }),
     ];
     let mut sids = Sids::default();
@@ -199,8 +199,8 @@ fn refusals_of_both_kinds_are_listed_by_index_with_the_sid_as_sent() {
         ]
     );
     assert!(sent.rejected[0].message.contains("1970-01-01T00:00:00Z"));
-    assert_eq!(sent.rejected[4].message, "no room for another one: at most 9 workspaces are held");
-    assert_eq!(sent.rejected[5].message, "task.workflow_name is longer than 9 bytes");
+    assert_eq!(sent.rejected[4].message, "no room for another workspace: max_workspaces = 9");
+    assert_eq!(sent.rejected[5].message, "task.workflow_name is longer than max_name_bytes = 9 bytes");
 }
 
 #[test]

@@ -56,7 +56,13 @@ fn the_services_have_the_methods_of_the_contract() {
             "StreamEvents(stream IngestEventsRequest) stream IngestEventsResponse",
         ]
     );
-    assert_eq!(methods("AdminService"), ["ForgetWorkspace(ForgetWorkspaceRequest) ForgetWorkspaceResponse"]);
+    assert_eq!(
+        methods("AdminService"),
+        [
+            "ForgetWorkspace(ForgetWorkspaceRequest) ForgetWorkspaceResponse",
+            "Backup(BackupRequest) stream BackupResponse",
+        ]
+    );
 }
 
 /// The comments are the API reference, so that nothing may be without one.

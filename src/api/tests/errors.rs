@@ -110,13 +110,13 @@ async fn a_batch_of_too_many_events_is_refused_whole() {
     let events = (0..4).map(created).collect();
     let status = scene.ingest.ingest_events(v1::IngestEventsRequest { events }).await.unwrap_err();
     assert_eq!(reason(&status), is_a(Code::InvalidArgument, "TOO_MANY_EVENTS"));
-    assert_eq!(status.get_details_error_info().unwrap().metadata["limit"], "3");
+    assert_eq!(status.get_details_error_info().unwrap().metadata["limit_value"], "3");
     // Far more than anybody would decode.
     let answer = scene.raw(INGEST, &[], framed(false, &[0x0a, 0].repeat(1 << 20))).await;
     let status = Status::from_header_map(answer.headers()).unwrap();
     assert_eq!(reason(&status), is_a(Code::InvalidArgument, "TOO_MANY_EVENTS"));
     let values = status.get_details_error_info().unwrap().metadata;
-    assert_eq!((values["limit"].as_str(), values["sent"].as_str()), ("3", "1048576"));
+    assert_eq!((values["limit_value"].as_str(), values["sent"].as_str()), ("3", "1048576"));
     let taken = scene.send((0..3).map(created).collect()).await;
     assert_eq!((taken.accepted, taken.duplicates), (3, 0), "nothing of the larger batch was taken");
 }

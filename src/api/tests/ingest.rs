@@ -10,7 +10,8 @@ use tonic_types::StatusExt;
 
 use super::*;
 use crate::api::codec::Encoded;
-use crate::api::ingest::Answers;
+use crate::api::ingest::{Answers, Counter};
+use crate::api::intake::Ticket;
 use crate::pipeline::Caller;
 
 type Request = Result<Encoded, Status>;
@@ -28,7 +29,12 @@ impl Stream for Requests {
 
 fn stream(scene: &Scene) -> (mpsc::UnboundedSender<Request>, Answers<Requests>) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let answers = Answers::new(Arc::new(scene.api.clone()), Caller::everything(), Requests(receiver));
+    let answers = Answers::new(
+        Arc::new(Counter::new(scene.api.clone())),
+        Caller::everything(),
+        Ticket::default(),
+        Requests(receiver),
+    );
     (sender, answers)
 }
 
@@ -130,7 +136,12 @@ async fn no_more_than_the_bound_is_read_ahead() {
     for number in 0..50 {
         sender.send(Ok(sent([number]))).unwrap();
     }
-    let mut answers = Answers::new(Arc::new(scene.api.clone()), Caller::everything(), Requests(receiver));
+    let mut answers = Answers::new(
+        Arc::new(Counter::new(scene.api.clone())),
+        Caller::everything(),
+        Ticket::default(),
+        Requests(receiver),
+    );
     answers.next().await.unwrap().unwrap();
     assert_eq!(answers.in_flight_now(), 2);
     // Nothing is read while nobody takes the answers.

@@ -15,6 +15,7 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 
 use super::encode::Links;
+use super::intake::Metered;
 use super::proto::v1::ingest_service_client::IngestServiceClient;
 use super::proto::v1::ingest_service_server::IngestServiceServer;
 use super::proto::v1::statistics_service_client::StatisticsServiceClient;
@@ -39,7 +40,7 @@ impl Clock for HandClock {
 pub(super) struct Scene {
     api: Api,
     clock: Arc<HandClock>,
-    ingest: IngestServiceClient<Refined<IngestServiceServer<super::ingest::Ingest>>>,
+    ingest: IngestServiceClient<Refined<Metered<IngestServiceServer<super::ingest::Ingest>>>>,
     statistics: StatisticsServiceClient<Refined<StatisticsServiceServer<super::statistics::Statistics>>>,
 }
 
@@ -57,6 +58,7 @@ impl Scene {
             activities: 100,
             tasks: 100_000,
             name_bytes: 256,
+            ..GrowthLimits::default()
         };
         let settings = Settings {
             retention_ms: 30 * DAY_MS,
@@ -65,6 +67,7 @@ impl Scene {
             queue_questions: 100,
             views: 100,
             views_per_workspace: 10,
+            min_free_disk_bytes: 0,
             growth,
         };
         let running = start_ephemeral(settings, clock.clone(), Pipeline::default()).unwrap();

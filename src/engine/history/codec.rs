@@ -36,7 +36,8 @@ impl History {
             return Err(Damaged("a history of an unknown version"));
         }
         let mut history = History::default();
-        let recent = take_count(bytes, 2)?;
+        // A key near 1970 takes one byte.
+        let recent = take_count(bytes, 1)?;
         if recent >= RECENT_MAX {
             return Err(Damaged("too many recent additions"));
         }

@@ -9,6 +9,7 @@ from pathlib import Path
 from served import Scenario, Server, check_clocks, equal, plain, run, still
 
 GRPCURL = Path(__file__).resolve().parents[3] / ".tools/bin/grpcurl"
+ADMIN = "tasktally.v1.AdminService"
 STATISTICS = "tasktally.v1.StatisticsService"
 INGEST = "tasktally.v1.IngestService"
 # grpcurl exits with 64 and the status code.
@@ -56,21 +57,22 @@ def answers(text):
 
 
 def lists_services(shell):
-    """list names the five services"""
+    """list names every service"""
     expected = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
-    equal(shell.grpcurl("list").stdout.split(), expected + [INGEST, STATISTICS])
+    equal(shell.grpcurl("list").stdout.split(), expected + [ADMIN, INGEST, STATISTICS])
 
 
 def lists_methods(shell):
     """list names the methods of each service"""
     equal(shell.grpcurl("list", INGEST).stdout.split(), [f"{INGEST}.IngestEvents", f"{INGEST}.StreamEvents"])
+    equal(shell.grpcurl("list", ADMIN).stdout.split(), [f"{ADMIN}.Backup", f"{ADMIN}.ForgetWorkspace"])
     methods = ["GetCumulative", "GetRealtime", "GetStatistics", "ListTaskChannels", "ListWorkspaces", "WatchRealtime"]
     equal(shell.grpcurl("list", STATISTICS).stdout.split(), [f"{STATISTICS}.{method}" for method in methods])
 
 
 def describes_with_comments(shell):
     """describe shows the contract with its comments"""
-    for symbol in [STATISTICS, INGEST, "tasktally.v1.Event", "tasktally.v1.EventType", "tasktally.v1.Task"]:
+    for symbol in [STATISTICS, INGEST, ADMIN, "tasktally.v1.Event", "tasktally.v1.EventType", "tasktally.v1.Task"]:
         lines = shell.grpcurl("describe", symbol).stdout.splitlines()
         comments = [line for line in lines if line.lstrip().startswith("//")]
         assert len(comments) > len(lines) / 4, f"{symbol}: {len(comments)} comments in {len(lines)} lines"

@@ -12,7 +12,7 @@ from served import Server, equal, run
 SERVING = HealthCheckResponse.SERVING
 NOT_SERVING = HealthCheckResponse.NOT_SERVING
 # What routers and probes ask for; all but the last follow the server's state.
-NAMES = ["", "tasktally.v1.StatisticsService", "tasktally.v1.IngestService", "readiness", "liveness"]
+NAMES = ["", "tasktally.v1.StatisticsService", "tasktally.v1.IngestService", "tasktally.v1.AdminService", "readiness", "liveness"]
 WAIT_S = 10
 
 

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from served import Scenario, Server, check_clocks, equal, plain, run, still
 
+ADMIN = "tasktally.v1.AdminService"
 STATISTICS = "tasktally.v1.StatisticsService"
 INGEST = "tasktally.v1.IngestService"
 WAIT_S = 10
@@ -82,7 +83,7 @@ def finds_services(client):
     """reflection lists the services"""
     found = sorted(client.database.get_services())
     expected = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
-    equal(found, expected + [INGEST, STATISTICS])
+    equal(found, expected + [ADMIN, INGEST, STATISTICS])
 
 
 def ingests_compressed(client):
@@ -200,7 +201,7 @@ def limits_are_told(client):
     """too many events and too large a message are refused whole, with the limit"""
     one = {"sid": "EV" + "9" * 32}
     code, _, details = client.failure(INGEST, "IngestEvents", {"events": [one] * 10_001})
-    info = {"reason": "TOO_MANY_EVENTS", "domain": "tasktally", "metadata": {"limit": "10000", "sent": "10001"}}
+    info = {"reason": "TOO_MANY_EVENTS", "domain": "tasktally", "metadata": {"limit": "max_events_per_call", "limit_value": "10000", "sent": "10001"}}
     equal((code, details["google.rpc.ErrorInfo"]), (grpc.StatusCode.INVALID_ARGUMENT, info))
     large = {"events": [one | {"task": {"workflow_name": "x" * (4 << 20)}}]}
     for compression in [grpc.Compression.NoCompression, grpc.Compression.Gzip]:

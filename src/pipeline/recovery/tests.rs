@@ -1,0 +1,94 @@
+//! The way up from what partitions left at different positions.
+
+use super::*;
+use crate::event::{AccountSid, EventKind, EventSid};
+use crate::journal::Row;
+use crate::pipeline::GrowthLimits;
+
+const NOW: Millis = Millis(1_800_000_000_000);
+
+fn settings() -> Settings {
+    let growth = GrowthLimits {
+        workspaces: 9,
+        channels: 9,
+        workers: 9,
+        activities: 9,
+        tasks: 9,
+        name_bytes: 9,
+        ..GrowthLimits::default()
+    };
+    Settings {
+        retention_ms: crate::event::DAY_MS,
+        partitions: 1,
+        queue_events: 1,
+        queue_questions: 1,
+        views: 1,
+        views_per_workspace: 1,
+        min_free_disk_bytes: 0,
+        growth,
+    }
+}
+
+fn event(n: u8, workspace: WorkspaceSid) -> Event {
+    Event {
+        sid: EventSid::from_bytes([n; 16]),
+        kind: EventKind::WorkflowCreated,
+        at: NOW,
+        account: AccountSid::from_bytes([1; 16]),
+        workspace,
+        task: None,
+        reservation: None,
+        worker: None,
+        activity: None,
+    }
+}
+
+#[test]
+fn a_workspace_of_a_partition_that_was_ahead_is_not_forgotten_a_second_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ahead, behind) = (WorkspaceSid::from_bytes([1; 16]), WorkspaceSid::from_bytes([2; 16]));
+    let (mut journal, _) = Journal::open(dir.path(), "a test").unwrap();
+    let bodies = [
+        row::encode(&[event(1, ahead)], NOW),
+        row::encode_forget(ahead, NOW),
+        row::encode(&[event(3, ahead)], NOW),
+        row::encode(&[event(4, behind)], NOW),
+    ];
+    for body in &bodies {
+        journal.append(&[Row { events: 1, newest_ms: NOW.0, body, ends: None }]).unwrap();
+    }
+    // One partition had passed 3, with the workspace begun anew, and the other had passed 1.
+    let mut state = Workspace::new(event(3, ahead).account, settings().retention_ms, 7);
+    state.apply(&event(3, ahead), NOW);
+    let preface = Preface { format: FORMAT, key: 7, retention_ms: settings().retention_ms };
+    let sections = [postcard::to_stdvec(&preface).unwrap(), section(ahead, 3, &state)];
+    checkpoint::write(dir.path(), 1, &mut sections.into_iter()).unwrap();
+
+    let recovered = recover(&mut journal, dir.path(), &settings()).unwrap();
+    let held = |workspace| recovered.workspaces.get(&workspace).map(Workspace::retained_events);
+    assert_eq!((held(ahead), held(behind)), (Some(1), Some(1)));
+}
+
+#[test]
+fn a_workspace_of_a_partition_that_was_ahead_takes_no_event_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ahead, behind) = (WorkspaceSid::from_bytes([1; 16]), WorkspaceSid::from_bytes([2; 16]));
+    let events = [event(1, ahead), event(2, ahead), event(3, ahead), event(4, behind)];
+    let (mut journal, _) = Journal::open(dir.path(), "a test").unwrap();
+    for event in &events {
+        let body = row::encode(std::slice::from_ref(event), NOW);
+        journal.append(&[Row { events: 1, newest_ms: NOW.0, body: &body, ends: None }]).unwrap();
+    }
+    // When the copies were taken one partition had passed 2 and the other had passed 1.
+    let mut state = Workspace::new(events[0].account, settings().retention_ms, 7);
+    state.apply(&events[0], NOW);
+    state.apply(&events[1], NOW);
+    let preface = Preface { format: FORMAT, key: 7, retention_ms: settings().retention_ms };
+    let sections = [postcard::to_stdvec(&preface).unwrap(), section(ahead, 2, &state)];
+    checkpoint::write(dir.path(), 1, &mut sections.into_iter()).unwrap();
+
+    let recovered = recover(&mut journal, dir.path(), &settings()).unwrap();
+    assert_eq!(recovered.replayed, 2, "the third event and the fourth");
+    let held = |workspace| recovered.workspaces.get(&workspace).map(Workspace::retained_events);
+    assert_eq!((held(ahead), held(behind)), (Some(3), Some(1)));
+}
