@@ -107,9 +107,13 @@ fn whatever_happens_in_whatever_order_the_law_holds() {
     for (what, times) in &seen {
         println!("{what}: {times}");
     }
-    const TRIED: [&str; 20] = [
+    assert_all_was_tried(&seen);
+}
+
+/// What was never seen is not shown to hold.
+fn assert_all_was_tried(seen: &Seen) {
+    const TRIED: [&str; 19] = [
         "accepted",
-        "answers",
         "callers gone",
         "calls",
         "calls lost",
