@@ -98,7 +98,7 @@ impl Stage {
     /// Lets the writer do all that it finds to do.
     fn settle(&mut self) {
         for _ in 0..10_000 {
-            if self.machine.step_writer() != Step::Busy {
+            if !matches!(self.machine.step_writer(), Step::Busy(_)) {
                 return;
             }
         }

@@ -120,7 +120,7 @@ impl Channels {
         }
         let mut gone = Vec::new();
         for (number, slot) in self.names.channels.iter_mut().enumerate() {
-            if let Some(channel) = slot.take_if(|channel| channel.named_at < oldest) {
+            if let Some(channel) = slot.take_if(|channel| channel.named_at.second() < oldest.second()) {
                 self.names.ids.remove(&channel.name);
                 self.series[number] = History::default();
                 gone.push(ChannelId(number as u32));

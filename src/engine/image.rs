@@ -111,8 +111,8 @@ impl Workspace {
         })
     }
 
-    /// What must outlive rows whose events all happened before `before`. Ends are told by whole days from the one of
-    /// `since` on; earlier days cannot have changed since they were told.
+    /// What must outlive rows whose events all happened before `before`, or earlier than that. Ends are told by whole
+    /// days from the one of `since` on; earlier days cannot have changed since they were told.
     pub fn carry_over(&self, since: Millis, before: Millis) -> Vec<(CarryPart, Vec<u8>)> {
         let lasting =
             Lasting { account: self.account, workers: self.workers.clone(), channels: self.channels.standing() };

@@ -8,7 +8,8 @@ use super::tasks::{CLOCK_SLACK_MS, Fact, Shape, Tasks};
 use super::totals::{Figure, Sample, Totals};
 use super::workers::Workers;
 use crate::event::{
-    AccountSid, ActivitySid, ChannelSid, Event, EventKind, MINUTE_MS, Millis, SecondRange, TaskSid, WorkerSid,
+    AccountSid, ActivitySid, ChannelSid, Event, EventKind, MINUTE_MS, Millis, SecondRange, TaskSid, TaskStatus,
+    WorkerSid,
 };
 
 /// How often time passing is worth a look for what may be forgotten.
@@ -73,6 +74,15 @@ impl Workspace {
     /// The oldest moment of which everything is still known.
     pub fn oldest(&self) -> Millis {
         self.line.minus(self.retention_ms + CLOCK_SLACK_MS)
+    }
+
+    /// Where the event is an end that comes too late to tell what it ended, because the host's clock was set back after
+    /// facts had been taken that lie beyond it: the oldest moment at which it would not.
+    pub fn oldest_end(&self, event: &Event) -> Option<Millis> {
+        let task = event.task.as_ref()?;
+        let ends = event.kind.deletes_task() || task.status.is_some_and(TaskStatus::ends_task);
+        let too_late = ends && self.tasks.is_too_late_to_end(task.sid, event.at);
+        too_late.then(|| self.tasks.admitted_at().minus(self.retention_ms))
     }
 
     /// Takes an event that was accepted at `now` and is no duplicate.

@@ -85,6 +85,10 @@ impl Door<'_> {
         if self.claims.events.contains(&identity) {
             return Ok(Verdict::DuplicateInGroup);
         }
+        // Only now, so that an end that was taken while it could be is known again.
+        if let Some(oldest) = workspace.and_then(|workspace| workspace.oldest_end(event)) {
+            return Err(Refusal::TooOld { oldest });
+        }
         self.take_room(event, workspace)?;
         self.claims.events.insert(identity);
         Ok(Verdict::Accepted)

@@ -226,6 +226,13 @@ impl Pipeline {
         Some(answer)
     }
 
+    pub(super) fn tell_to_stop(&self) {
+        for partition in self.inner.get().map_or(&[][..], |inner| &inner.partitions) {
+            // One that is gone already needs not be told.
+            let _ = partition.questions.send(Question::Stop);
+        }
+    }
+
     /// The position that every partition has passed.
     pub fn passed(&self) -> u64 {
         self.positions().min().unwrap_or(0)

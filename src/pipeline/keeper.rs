@@ -15,7 +15,7 @@ use super::ask::Frozen;
 use super::handle::Pipeline;
 use super::recovery::{self, FORMAT, Preface};
 use super::store::{CarriedPart, Chore, horizon};
-use crate::engine::{CarryPart, Workspace};
+use crate::engine::{self, CarryPart, Workspace};
 use crate::event::{HOUR_MS, Millis, WorkspaceSid};
 use crate::journal::checkpoint;
 
@@ -36,7 +36,7 @@ pub struct Keeper {
     /// Whether the journal has seen rows that may be dropped.
     droppable: Arc<AtomicBool>,
     pruned_at: Millis,
-    /// Ends before this are in the carry-over already.
+    /// Of days before the one of this moment no further end can arrive, and all are in the carry-over.
     carried_to: Millis,
 }
 
@@ -78,10 +78,11 @@ impl Keeper {
         dir: &Path,
         chores: Sender<Chore>,
         carried: BTreeSet<Vec<u8>>,
+        carried_to: Millis,
         written: u64,
         droppable: Arc<AtomicBool>,
     ) -> Keeper {
-        let (pruned_at, carried_to) = (Millis(0), Millis(0));
+        let pruned_at = Millis(0);
         let dir = dir.to_path_buf();
         Keeper { pipeline, settings, key, dir, chores, carried, written, droppable, pruned_at, carried_to }
     }
@@ -185,6 +186,9 @@ impl Keeper {
         self.carried.retain(|key| recovery::parse_carry_key(key).is_none_or(|(sid, _)| known.contains(&sid)));
         // The slowest of the workspaces' own lines would hold everything back; what is too old is too old for all.
         let horizon = horizon(now, self.settings.retention_ms);
+        // A day's ends are written anew each time, so they are told up to a moment that a clock set back by an hour
+        // does not take behind the last horizon: rows up to that one are gone already.
+        let told = now.minus(self.settings.retention_ms.max(engine::SETTLED_AFTER_MS));
         // The lasting part of each workspace comes first, and stays first on its way to the disk: without the account
         // that it names, the ends could not be read back.
         let mut carries = VecDeque::new();
@@ -192,7 +196,7 @@ impl Keeper {
             // Of one that nothing was told of yet, everything is.
             let is_new = !self.carried.contains(&recovery::carry_key(*sid, CarryPart::Lasting));
             let since = if is_new { Millis(0) } else { self.carried_to };
-            for (part, body) in state.carry_over(since, horizon) {
+            for (part, body) in state.carry_over(since, told) {
                 carries.push_back(CarriedPart { key: recovery::carry_key(*sid, part), body, as_of });
             }
         }
@@ -201,7 +205,8 @@ impl Keeper {
         let is_expired =
             |key: &Vec<u8>| recovery::parse_carry_key(key).is_some_and(|(_, part)| part.is_expired(now, retention_ms));
         let expired: Vec<Vec<u8>> = self.carried.extract_if(.., is_expired).collect();
-        let chore = Chore { carries, expired, older_than_ms: horizon.0, upto: position };
+        let seal = Some(recovery::Seal { horizon, upto: position }.to_carry());
+        let chore = Chore { carries, seal, expired, older_than_ms: horizon.0, upto: position };
         // The journal's writer ends only after every handle is gone, this one included.
         if self.chores.send(chore).is_ok() {
             self.droppable.store(false, Ordering::Relaxed);

@@ -49,12 +49,25 @@ pub struct Settings {
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// There may be more to do at once.
-    Busy,
+    /// This was done, and there may be more to do at once.
+    Busy(Work),
     /// There is nothing to do until a message comes, or for so long.
     Idle(Duration),
     /// There will never be anything to do again.
     Over,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The partition heard what became of a group.
+    Verdict,
+    /// The partition took a question, and has answered it unless it is about a position not passed yet.
+    Question,
+    /// The partition took up so many calls, and accepted so many of their events.
+    Admitted { calls: usize, accepted: usize },
+    /// A slice of the journal's chores, or a piece of a copy.
+    Chore,
 }
 
 /// A pipeline that stands still until it is moved. Dropping it is what a killed process leaves: what was not on disk
@@ -62,7 +75,8 @@ pub enum Step {
 pub struct Machine {
     pub pipeline: Pipeline,
     pub keeper: Keeper,
-    pub(super) owners: Vec<Owner>,
+    /// `None` once it is over.
+    pub(super) owners: Vec<Option<Owner>>,
     pub(super) writer: Writer,
     pub(super) health: watch::Sender<JournalHealth>,
 }
@@ -78,7 +92,7 @@ impl Machine {
         dir: &Path,
         pipeline: Pipeline,
     ) -> Machine {
-        let Recovered { workspaces, key, carried, replayed } = recovered;
+        let Recovered { workspaces, key, carried, carried_to, replayed } = recovered;
         let end = store.end();
         let accounts = Accounts::default();
         let mut shares: Vec<Table<WorkspaceSid, Workspace>> =
@@ -99,7 +113,7 @@ impl Machine {
             let partition =
                 Partition::new(settings, key, share, accounts.clone(), shelf.clone(), passed.clone(), clock.clone());
             let inbox = Inbox { calls, questions, verdicts: verdicts_out };
-            owners.push(Owner::new(partition, inbox, rows_in.clone(), number, clock.clone()));
+            owners.push(Some(Owner::new(partition, inbox, rows_in.clone(), number, clock.clone())));
             verdicts.push(verdicts_in);
             handles.push(PartitionHandle {
                 calls: calls_in,
@@ -120,7 +134,8 @@ impl Machine {
             Inner { partitions: handles.into(), health, queue_events: settings.queue_events, copies: copies_in };
         assert!(pipeline.inner.set(inner).is_ok(), "a pipeline was started twice");
         let written = end - replayed.min(end);
-        let keeper = Keeper::new(pipeline.clone(), settings, key, dir, chores_in, carried, written, droppable);
+        let keeper =
+            Keeper::new(pipeline.clone(), settings, key, dir, chores_in, carried, carried_to, written, droppable);
         Machine { pipeline, keeper, owners, writer, health: health_in }
     }
 
@@ -130,7 +145,16 @@ impl Machine {
 
     /// Moves one partition on by one message.
     pub fn step_partition(&mut self, number: usize) -> Step {
-        self.owners[number].step()
+        let step = self.owners[number].as_mut().map_or(Step::Over, Owner::step);
+        if step == Step::Over {
+            self.owners[number] = None;
+        }
+        step
+    }
+
+    /// Has each partition settle what has been submitted, and then be over.
+    pub fn stop(&self) {
+        self.pipeline.tell_to_stop();
     }
 
     /// Moves the journal on by one commit and one slice of chores, where there are any.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use super::recovery::{self, FORMAT, Preface, Recovered, RecoveryError, Replay};
+use super::recovery::{self, FORMAT, Preface, Recovered, RecoveryError, Replay, Seal};
 use crate::engine::{CarryPart, ChannelFilter, Table, Workspace};
 use crate::event::{AccountSid, HOUR_MS, Millis, SecondRange, WorkspaceSid};
 use crate::journal::checkpoint::{self, Checkpoint};
@@ -51,11 +51,14 @@ pub fn write_checkpoint(dir: &Path, position: u64, retention_ms: i64, state: &Re
     checkpoint::write(dir, position, &mut std::iter::once(preface).chain(sections))
 }
 
-/// What a carry-over tells of its workspace.
-pub struct CarriedOver {
-    pub workspace: WorkspaceSid,
-    /// Of the lasting part; `None` for ends.
-    pub lasting: Option<(AccountSid, usize, usize)>,
+/// What a carry-over tells.
+pub enum CarriedOver {
+    /// What lasts of a workspace: so many workers and activities.
+    Lasting { workers: usize, activities: usize },
+    /// When tasks of a workspace ended.
+    Ends,
+    /// How far all of them together reach.
+    Seal,
 }
 
 /// Decodes a carry-over.
@@ -63,7 +66,10 @@ pub struct CarriedOver {
 /// # Errors
 /// What is wrong with it.
 pub fn read_carry(carry: Carry<'_>) -> Result<CarriedOver, String> {
-    let (workspace, part) = recovery::parse_carry_key(carry.key).ok_or("its name says nothing to this version")?;
+    if carry.key == recovery::SEAL_KEY {
+        return Seal::of_body(carry.body).map(|_| CarriedOver::Seal).map_err(str::to_owned);
+    }
+    let (_, part) = recovery::parse_carry_key(carry.key).ok_or("its name says nothing to this version")?;
     let account = match part {
         CarryPart::Lasting => Workspace::account_of_carry(carry.body).map_err(|damage| damage.to_string())?,
         CarryPart::Ends(_) => AccountSid::from_bytes([0; 16]),
@@ -71,8 +77,10 @@ pub fn read_carry(carry: Carry<'_>) -> Result<CarriedOver, String> {
     let mut state = Workspace::new(account, HOUR_MS, 0);
     state.take_carry(part, carry.body).map_err(|damage| damage.to_string())?;
     let size = state.size();
-    let lasting = (part == CarryPart::Lasting).then_some((account, size.workers, size.activities));
-    Ok(CarriedOver { workspace, lasting })
+    Ok(match part {
+        CarryPart::Lasting => CarriedOver::Lasting { workers: size.workers, activities: size.activities },
+        CarryPart::Ends(_) => CarriedOver::Ends,
+    })
 }
 
 /// In what two states answer differently at `now`: every figure of the moment, and what happened over the whole

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::ask::{Call, Forget, Question};
 use super::clock::Clock;
 use super::growth::MOST_IN_GROUP;
-use super::machine::Step;
+use super::machine::{Step, Work};
 use super::partition::{Group, LoggedRow, Partition};
 use super::writer::Verdict;
 use crate::event::Millis;
@@ -95,33 +95,38 @@ impl Owner {
             Err(Gone) => return Step::Over,
         };
         let (now, uptime) = (self.clock.now(), self.clock.uptime());
-        let busy = message.is_some();
-        match message {
+        let work = match message {
             Some(Message::Verdict(verdict)) => {
                 self.settle(verdict, now);
                 self.look_soon();
+                Some(Work::Verdict)
             }
-            Some(Message::Question(Question::Passed(position, reply))) => self.waiting.push((position, reply)),
-            Some(Message::Question(Question::Stop)) => self.stopping = true,
-            Some(Message::Question(Question::Forget(forget))) => self.forgets.push_back(forget),
             Some(Message::Question(question)) => {
-                self.partition.answer(question, now);
-                self.look_soon();
+                match question {
+                    Question::Passed(position, reply) => self.waiting.push((position, reply)),
+                    Question::Stop => self.stopping = true,
+                    Question::Forget(forget) => self.forgets.push_back(forget),
+                    question => {
+                        self.partition.answer(question, now);
+                        self.look_soon();
+                    }
+                }
+                Some(Work::Question)
             }
-            Some(Message::Call(call)) => self.begin(call, now),
-            None => {}
-        }
+            Some(Message::Call(call)) => Some(self.begin(call, now)),
+            None => None,
+        };
         let passed = self.partition.passed();
         for (_, reply) in self.waiting.extract_if(.., |(position, _)| *position <= passed) {
             let _ = reply.send(());
         }
         self.begin_forgetting(now);
-        if self.stopping && self.under_way.is_none() && self.inbox.calls.is_empty() {
+        if work.is_none() && self.stopping && self.under_way.is_none() && self.inbox.calls.is_empty() {
             return Step::Over;
         }
         self.keep_time(now, uptime);
         let due = self.refresh_at.min(self.tidy_at).saturating_sub(uptime);
-        if busy { Step::Busy } else { Step::Idle(due) }
+        work.map_or(Step::Idle(due), Step::Busy)
     }
 
     /// Blocks until there may be a message that the next step would take, or for so long.
@@ -150,7 +155,7 @@ impl Owner {
     }
 
     /// Admits this call and what else is waiting, and hands the group to the journal.
-    fn begin(&mut self, first: Call, now: Millis) {
+    fn begin(&mut self, first: Call, now: Millis) -> Work {
         let mut events = first.events.len();
         let mut calls = vec![first];
         while events < FULL_GROUP
@@ -159,7 +164,9 @@ impl Owner {
             events += call.events.len();
             calls.push(call);
         }
+        let taken = calls.len();
         let group = self.partition.admit(calls, now);
+        let work = Work::Admitted { calls: taken, accepted: group.events.len() };
         match group.logged() {
             None => {
                 let end = self.partition.passed();
@@ -167,6 +174,7 @@ impl Owner {
             }
             Some(row) => self.hand_over(group, row),
         }
+        work
     }
 
     /// Between two groups a workspace that is to be forgotten has its turn.

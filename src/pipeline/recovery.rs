@@ -23,6 +23,8 @@ pub struct Recovered {
     pub key: u64,
     /// The keys of the carry-overs that are on disk.
     pub carried: BTreeSet<Vec<u8>>,
+    /// What happened before this moment is in them.
+    pub carried_to: Millis,
     /// Events taken from rows, as opposed to from a checkpoint.
     pub replayed: u64,
 }
@@ -30,7 +32,13 @@ pub struct Recovered {
 impl Recovered {
     /// The state that an empty store stands for.
     pub fn nothing() -> Recovered {
-        Recovered { workspaces: Table::default(), key: rand::random(), carried: BTreeSet::new(), replayed: 0 }
+        Recovered {
+            workspaces: Table::default(),
+            key: rand::random(),
+            carried: BTreeSet::new(),
+            carried_to: Millis(0),
+            replayed: 0,
+        }
     }
 }
 
@@ -46,6 +54,39 @@ pub enum RecoveryError {
     Checkpoint(std::io::Error),
     #[error("cannot note the positions that a checkpoint has beyond the journal's end: {0}")]
     Raise(AppendError),
+}
+
+/// What the carry-over covers: of the events up to the position `upto`, those dated before `horizon`. They have no part
+/// in the state any more but by it; where their rows are still there, since newer events share them, they are passed
+/// over. What they were told apart by, the ends of still earlier lives, may be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seal {
+    pub horizon: Millis,
+    pub upto: u64,
+}
+
+/// The seal's name in the journal. A version that does not know of it refuses to begin without a checkpoint, as with
+/// every carry-over whose name says nothing to it, and so need not be told by another format number: with a checkpoint
+/// it has no use for it, and what it then carries over itself is beside it, not less than it.
+pub(super) const SEAL_KEY: &[u8] = b"horizon";
+
+const SEAL_DAMAGED: &str = "it is of another length";
+
+impl Seal {
+    /// Key and body.
+    pub fn to_carry(self) -> (Vec<u8>, Vec<u8>) {
+        (SEAL_KEY.to_vec(), [self.horizon.0.to_le_bytes(), self.upto.to_le_bytes()].concat())
+    }
+
+    pub fn of_body(body: &[u8]) -> Result<Seal, &'static str> {
+        let (horizon, upto) = body.split_at_checked(8).ok_or(SEAL_DAMAGED)?;
+        let horizon = Millis(i64::from_le_bytes(horizon.try_into().map_err(|_| SEAL_DAMAGED)?));
+        Ok(Seal { horizon, upto: u64::from_le_bytes(upto.try_into().map_err(|_| SEAL_DAMAGED)?) })
+    }
+
+    fn covers(&self, event: &Event, position: u64) -> bool {
+        position <= self.upto && event.at < self.horizon
+    }
 }
 
 /// What a checkpoint says before its workspaces.
@@ -94,6 +135,7 @@ pub(super) struct Replay {
     /// Up to which position each workspace of the checkpoint is whole.
     whole_to: Table<WorkspaceSid, u64>,
     key: u64,
+    seal: Option<Seal>,
     replayed: u64,
     /// Whether the state began with the carry-over, and not with a checkpoint.
     carried: bool,
@@ -149,13 +191,18 @@ pub(super) fn section(sid: WorkspaceSid, position: u64, state: &Workspace) -> Ve
     section
 }
 
-fn carried_keys(journal: &mut Journal) -> Result<BTreeSet<Vec<u8>>, RecoveryError> {
-    let mut keys = BTreeSet::new();
+fn carried_keys(journal: &mut Journal) -> Result<(BTreeSet<Vec<u8>>, Option<Seal>), RecoveryError> {
+    let (mut keys, mut seal) = (BTreeSet::new(), Ok(None));
     journal.carries(&mut |carry| {
-        keys.insert(carry.key.to_vec());
+        if carry.key == SEAL_KEY {
+            seal = Seal::of_body(carry.body).map(Some);
+        } else {
+            keys.insert(carry.key.to_vec());
+        }
         ControlFlow::Continue(())
     })?;
-    Ok(keys)
+    let failed = |damage: &str| RecoveryError::Carry { key: "of the horizon".into(), damage: damage.into() };
+    Ok((keys, seal.map_err(failed)?))
 }
 
 /// The name of a part of a workspace's carry-over in the journal.
@@ -175,6 +222,7 @@ pub(super) fn from_carry_over(journal: &mut Journal, retention_ms: i64) -> Resul
     let mut fault = None;
     journal.carries(&mut |Carry { key: name, body }| {
         let outcome = match parse_carry_key(name) {
+            None if name == SEAL_KEY => Ok(()),
             None => Err("its name says nothing to this version".into()),
             Some((sid, part @ CarryPart::Lasting)) => replay.take_lasting(sid, part, body, retention_ms),
             // The account comes with the lasting part, so ends wait for it.
@@ -206,7 +254,7 @@ fn failed(key: &[u8], damage: String) -> RecoveryError {
 
 impl Replay {
     fn new(key: u64, carried: bool) -> Replay {
-        Replay { workspaces: Table::default(), whole_to: Table::default(), key, replayed: 0, carried }
+        Replay { workspaces: Table::default(), whole_to: Table::default(), key, seal: None, replayed: 0, carried }
     }
 
     /// Takes the rows after a position.
@@ -216,10 +264,12 @@ impl Replay {
         after: u64,
         retention_ms: i64,
     ) -> Result<Recovered, RecoveryError> {
-        let carried = carried_keys(journal)?;
+        let (carried, seal) = carried_keys(journal)?;
+        self.seal = seal;
         self.read_rows(journal, after, retention_ms)?;
         let Replay { workspaces, key, replayed, .. } = self;
-        Ok(Recovered { workspaces, key, carried, replayed })
+        let carried_to = seal.map_or(Millis(0), |seal| seal.horizon);
+        Ok(Recovered { workspaces, key, carried, carried_to, replayed })
     }
 
     fn take_lasting(
@@ -327,6 +377,9 @@ impl Replay {
 
     fn take(&mut self, event: &Event, position: u64, admitted_at: Millis, retention_ms: i64) {
         if self.whole_to.get(&event.workspace).is_some_and(|whole_to| position <= *whole_to) {
+            return;
+        }
+        if self.seal.is_some_and(|seal| seal.covers(event, position)) {
             return;
         }
         self.replayed += 1;

@@ -6,7 +6,6 @@ use std::thread::{Builder, JoinHandle};
 
 use tokio::sync::watch;
 
-use super::ask::Question;
 use super::clock::Clock;
 use super::handle::Pipeline;
 use super::keeper::Keeper;
@@ -49,13 +48,13 @@ impl Machine {
     pub fn start(self) -> std::io::Result<Running> {
         let Machine { pipeline, keeper, owners, mut writer, health } = self;
         let mut threads = Vec::new();
-        for (number, mut owner) in owners.into_iter().enumerate() {
+        for (number, mut owner) in owners.into_iter().flatten().enumerate() {
             let alarm = Alarm { health: health.clone(), number };
             let life = move || {
                 let _alarm = alarm;
                 loop {
                     match owner.step() {
-                        Step::Busy => {}
+                        Step::Busy(_) => {}
                         Step::Idle(at_most) => owner.wait(at_most),
                         Step::Over => return,
                     }
@@ -66,7 +65,7 @@ impl Machine {
         let life = move || {
             loop {
                 match writer.step() {
-                    Step::Busy => {}
+                    Step::Busy(_) => {}
                     Step::Idle(at_most) => writer.wait(at_most),
                     Step::Over => return,
                 }
@@ -98,10 +97,7 @@ impl Running {
     /// `Stopping`. Blocks.
     pub fn stop(self) {
         let Running { pipeline, keeper, threads } = self;
-        for partition in pipeline.inner.get().map_or(&[][..], |inner| &inner.partitions) {
-            // One that is gone already needs not be told.
-            let _ = partition.questions.send(Question::Stop);
-        }
+        pipeline.tell_to_stop();
         drop(keeper);
         for thread in threads {
             if let Err(panic) = thread.join() {

@@ -54,6 +54,8 @@ pub struct CarriedPart {
 pub struct Chore {
     /// To be written in this order; the carry-over covers all rows up to `upto`.
     pub carries: VecDeque<CarriedPart>,
+    /// Key and body of what says that all of them are written, to be written after them.
+    pub seal: Option<(Vec<u8>, Vec<u8>)>,
     /// Carry-overs that are no longer needed.
     pub expired: Vec<Vec<u8>>,
     pub older_than_ms: i64,
@@ -64,7 +66,7 @@ impl Chore {
     /// Takes on a newer one before this one is finished. The newer one tells again what has changed since, and only
     /// that, so what is left of this one must be written all the same; each in its place, since the order matters.
     fn join(&mut self, newer: Chore) {
-        let Chore { carries, expired, older_than_ms, upto } = newer;
+        let Chore { carries, seal, expired, older_than_ms, upto } = newer;
         let places: HashMap<Vec<u8>, usize> = self.carries.iter().map(|part| part.key.clone()).zip(0..).collect();
         for part in carries {
             match places.get(&part.key) {
@@ -72,6 +74,7 @@ impl Chore {
                 None => self.carries.push_back(part),
             }
         }
+        self.seal = seal;
         self.expired.extend(expired);
         self.older_than_ms = older_than_ms;
         self.upto = upto;
@@ -104,9 +107,10 @@ impl JournalStore {
     }
 }
 
-/// Rows of which every event is older than this are of no use any more.
+/// Rows of which every event is older than this are of no use any more, also after the clock is set back by an hour. A
+/// whole second, since questions begin with one and events are recognised by theirs.
 pub fn horizon(now: Millis, retention_ms: i64) -> Millis {
-    now.minus(retention_ms + HOUR_MS)
+    now.minus(retention_ms + HOUR_MS).second().start()
 }
 
 impl Store for JournalStore {
@@ -200,6 +204,11 @@ fn prune_slice(journal: &mut Journal, chore: &mut Chore, dropped: &mut usize) ->
         chore.carries.drain(..written);
         return Ok(false);
     }
+    if let Some((key, body)) = &chore.seal {
+        journal.put_carry(key, body)?;
+        chore.seal = None;
+        return Ok(false);
+    }
     if let Some(key) = chore.expired.pop() {
         journal.remove_carry(&key)?;
         return Ok(false);
@@ -255,7 +264,13 @@ mod tests {
     fn chore_as_of(as_of: u64, carries: &[(&str, usize)]) -> Chore {
         let part =
             |(key, bytes): &(&str, usize)| CarriedPart { key: key.as_bytes().to_vec(), body: vec![0; *bytes], as_of };
-        Chore { carries: carries.iter().map(part).collect(), expired: Vec::new(), older_than_ms: 0, upto: as_of }
+        Chore {
+            carries: carries.iter().map(part).collect(),
+            seal: None,
+            expired: Vec::new(),
+            older_than_ms: 0,
+            upto: as_of,
+        }
     }
 
     /// The lengths of the carry-overs on disk.

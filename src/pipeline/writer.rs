@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::ask::IngestError;
 use super::clock::Clock;
 use super::copying::{Copies, CopyMessage};
-use super::machine::Step;
+use super::machine::{Step, Work};
 use super::partition::LoggedRow;
 use super::space::Space;
 use super::store::{Chore, Store};
@@ -95,7 +95,7 @@ impl Writer {
         let copied =
             self.desk.copies.try_recv().map(|message| self.copies.serve(message, self.store.journal(), uptime));
         // Chores go in slices, between groups; without a chore under way there is nothing to hurry for.
-        if self.do_chores() || copied.is_ok() { Step::Busy } else { Step::Idle(PROBE_EVERY) }
+        if self.do_chores() || copied.is_ok() { Step::Busy(Work::Chore) } else { Step::Idle(PROBE_EVERY) }
     }
 
     /// Blocks until there may be a row, or for so long.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Listener, UpkeepError};
 use crate::event::{Event, Millis, WorkspaceSid};
 use crate::journal::{Found, Record, Survey};
-use crate::pipeline::offline;
+use crate::pipeline::offline::{self, CarriedOver};
 use crate::pipeline::row::{self, Entry};
 
 /// What came of it.
@@ -137,8 +137,7 @@ impl Export<'_> {
     fn carries(&mut self, survey: &Survey) -> Result<(), UpkeepError> {
         survey.carries(&mut |carry| {
             let Ok(carry) = carry else { return };
-            if let Ok(offline::CarriedOver { lasting: Some((_, workers, activities)), .. }) = offline::read_carry(carry)
-            {
+            if let Ok(CarriedOver::Lasting { workers, activities }) = offline::read_carry(carry) {
                 self.done.carried += 1;
                 self.done.carried_workers += workers as u64;
                 self.done.carried_activities += activities as u64;

@@ -311,6 +311,8 @@ pub struct Ask {
     pub workspace: u32,
     pub filter: ChannelFilter,
     window: Span,
+    /// The window itself, once it is known.
+    fixed: Option<Window>,
     pub thresholds: Vec<u32>,
 }
 
@@ -347,7 +349,7 @@ pub fn ask() -> BoxedStrategy<Ask> {
     ];
     let thresholds = vec(select(vec![1u32, 1, 2, 3, 10, 60, 100, 3600, 2_592_000]), 0..5);
     (0..=WORKSPACES, filter(), window, thresholds)
-        .prop_map(|(workspace, filter, window, thresholds)| Ask { workspace, filter, window, thresholds })
+        .prop_map(|(workspace, filter, window, thresholds)| Ask { workspace, filter, window, fixed: None, thresholds })
         .boxed()
 }
 
@@ -356,11 +358,20 @@ impl Ask {
     pub fn all_of(workspace: u32) -> Vec<Ask> {
         let names = CHANNELS.iter().map(|name| ChannelFilter::Named((*name).into()));
         let sids = (0..=POOL).map(|n| ChannelFilter::Sid(build::tc(n)));
-        let ask = |filter| Ask { workspace, filter, window: Span::From(When::Horizon(0)), thresholds: vec![1, 10] };
+        let window = Span::From(When::Horizon(0));
+        let ask = |filter| Ask { workspace, filter, window, fixed: None, thresholds: vec![1, 10] };
         names.chain(sids).chain([ChannelFilter::All]).map(ask).collect()
     }
 
+    /// The same question about this very window, whatever the time.
+    pub fn about(&self, window: Window) -> Ask {
+        Ask { fixed: Some(window), ..self.clone() }
+    }
+
     pub fn window(&self, model: &Model, now: i64) -> Window {
+        if let Some(window) = self.fixed {
+            return window;
+        }
         let moment = |when: When| Millis(when.resolve(model, now));
         match self.window {
             Span::Default => Window::Default15,

@@ -38,6 +38,11 @@ impl Ahead {
         self.latest = self.latest.max(at);
     }
 
+    /// The latest admission. Every fact dated after it is here.
+    pub fn admitted_at(&self) -> Millis {
+        self.admitted_at
+    }
+
     /// Whether a fact about the task is dated after `moment`.
     pub fn has_beyond(&self, task: TaskSid, moment: Millis) -> bool {
         // Nearly every end is later than the edge of the retention, and needs no look.

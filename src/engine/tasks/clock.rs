@@ -37,9 +37,12 @@ pub enum Queue {
     Ended { at: Millis },
 }
 
+/// How long after an end nothing but its moment is needed, also after the clock is set back.
+pub const SETTLED_AFTER_MS: i64 = CLOCK_SLACK_MS + ENDED_SHOWN_MS;
+
 /// Whether an end is so long ago that only its moment is needed.
 pub fn is_settled(end: Millis, line: Millis) -> bool {
-    end < line.minus(CLOCK_SLACK_MS + ENDED_SHOWN_MS)
+    end < line.minus(SETTLED_AFTER_MS)
 }
 
 impl Queue {

@@ -4,7 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::super::table::Table;
 use super::life::Fact;
-use crate::event::{HOUR_MS, Millis, TaskSid};
+use crate::event::{DAY_MS, HOUR_MS, Millis, TaskSid};
+
+/// How much longer than twice the retention an end is remembered: by how much the clock may be set back, and two days
+/// besides. A start without a checkpoint reads the events since the journal's last horizon again, and these must find
+/// the ends that they found the first time; the horizon moves each hour, or later where the process stood still.
+const REMEMBERED_BESIDES_MS: i64 = HOUR_MS + 2 * DAY_MS;
 
 /// The ends of tasks.
 ///
@@ -45,6 +50,11 @@ impl Ends {
         Some(moves)
     }
 
+    /// The end of the earlier life that an event at `at` belongs to.
+    pub fn earlier_end(&self, task: TaskSid, at: Millis, retention_ms: i64) -> Option<Millis> {
+        self.earlier.get(&task)?.iter().copied().find(|end| at <= end.plus(retention_ms))
+    }
+
     /// The last life, which ended at `end`, becomes an earlier one.
     pub fn close(&mut self, task: TaskSid, end: Millis) {
         self.last.remove(&task);
@@ -78,7 +88,7 @@ impl Ends {
 
     /// Drops what no event can meet any more; only once that is worth a pass over everything.
     pub fn forget(&mut self, line: Millis, retention_ms: i64) {
-        let before = line.minus(2 * retention_ms + HOUR_MS);
+        let before = line.minus(2 * retention_ms + REMEMBERED_BESIDES_MS);
         if self.oldest.is_none_or(|oldest| oldest >= before.minus(HOUR_MS)) && self.earlier.is_empty() {
             return;
         }

@@ -99,6 +99,11 @@ impl Life {
         self.end.as_ref().map(|end| end.first.place.at)
     }
 
+    /// Whether a fact of it is dated after `moment`.
+    pub fn is_known_beyond(&self, moment: Millis) -> bool {
+        self.latest_at() > moment || self.end_at().is_some_and(|end| end > moment)
+    }
+
     /// The moment of the latest fact that shaped the task; an active task always has one.
     pub fn latest_at(&self) -> Millis {
         self.latest.map_or(Millis::MIN, |(place, _)| place.at)

@@ -13,7 +13,7 @@ mod life;
 use serde::{Deserialize, Serialize};
 
 use self::ahead::Ahead;
-pub use self::clock::CLOCK_SLACK_MS;
+pub use self::clock::{CLOCK_SLACK_MS, SETTLED_AFTER_MS};
 use self::clock::{Clockwork, Queue};
 use self::ends::Ends;
 use self::gauges::Gauges;
@@ -89,6 +89,30 @@ impl Tasks {
         if end_after != end {
             self.split_life(task, end_after, line);
         }
+    }
+
+    /// Whether an end of the task at `at` might have to give later facts a life of their own that are no longer known
+    /// one by one. Only while the clock stands behind the latest admission, which must have been by a clock that was
+    /// set back since: an end that is not older than the retention then reaches back to facts that were not ahead.
+    ///
+    /// Where only the end of a life is remembered it may be so; where the life is held it surely is.
+    pub fn is_too_late_to_end(&self, task: TaskSid, at: Millis) -> bool {
+        let beyond = at.plus(self.retention_ms);
+        if beyond >= self.ahead.admitted_at() {
+            return false;
+        }
+        if let Some(end) = self.ends.earlier_end(task, at, self.retention_ms) {
+            return at < end;
+        }
+        match self.lives.get(&task) {
+            Some(life) => life.end_at().is_none_or(|end| at < end) && life.is_known_beyond(beyond),
+            None => self.ends.get(task).is_some_and(|end| at < end),
+        }
+    }
+
+    /// The latest moment by which facts were admitted.
+    pub fn admitted_at(&self) -> Millis {
+        self.ahead.admitted_at()
     }
 
     /// An end has appeared or moved to an earlier moment: facts ahead of the clock that lie beyond the memory of the

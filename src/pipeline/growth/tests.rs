@@ -135,7 +135,7 @@ impl Rig {
             let partitions = 0..self.machine.partitions();
             let steps: Vec<Step> = partitions.map(|number| self.machine.step_partition(number)).collect();
             let writer = self.machine.step_writer();
-            if writer != Step::Busy && steps.iter().all(|step| *step != Step::Busy) {
+            if !matches!(writer, Step::Busy(_)) && steps.iter().all(|step| !matches!(step, Step::Busy(_))) {
                 return;
             }
         }
@@ -337,7 +337,7 @@ fn what_was_recovered_counts_and_is_kept_even_where_the_bounds_are_less_now() {
     }
     let mut limits = GrowthLimits { workspaces: 1, ..roomy() };
     limits.account.tasks = 3;
-    let recovered = Recovered { workspaces, key: 7, carried: BTreeSet::new(), replayed: 0 };
+    let recovered = Recovered { workspaces, key: 7, carried: BTreeSet::new(), carried_to: Millis(0), replayed: 0 };
     let mut rig = Rig::from(limits, recovered);
     assert_eq!(rig.bound_met(of_task(3, 3)), None);
     assert_eq!(rig.bound_met(of_task(3, 4)), Some(("max_tasks_per_account", 3)));
