@@ -5,67 +5,17 @@
 
 mod common;
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use common::calls::{Client, end_of, next};
 use common::details::assert_told;
+use common::disk::Disk;
 use common::events::{Centre, Figures, at, length, now_ms};
 use common::process::{Launch, Server};
 use common::{eventually, in_time};
 use tasktally::api::proto::v1;
 use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
-
-const DISK: &str = "size=6m";
-
-/// A small file system in memory; unmounted when dropped.
-struct Disk {
-    dir: tempfile::TempDir,
-}
-
-impl Disk {
-    fn mount() -> Option<Disk> {
-        let dir = tempfile::tempdir().unwrap();
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(dir.path()).output();
-        let why = match mount {
-            Ok(output) if output.status.success() => return Some(Disk { dir }),
-            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            Err(error) => error.to_string(),
-        };
-        // Not by eprintln, which the test harness keeps to itself.
-        let skipped = format!("SKIPPED {}: cannot mount a small file system: {why}\n", module_path!());
-        io::stderr().write_all(skipped.as_bytes()).unwrap();
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Takes every byte that is left.
-    fn fill(&self) -> PathBuf {
-        let path = self.path().join("filler");
-        let mut file = File::options().create(true).append(true).open(&path).unwrap();
-        loop {
-            match file.write(&[0; 4096]) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull => return path,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: whoever has a file open there still may have it.
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
 
 /// The centre's only workspace and everything in it.
 async fn figures(client: &Client, centre: &Centre) -> Figures {
@@ -107,7 +57,7 @@ async fn send_until_refused(client: &Client, centre: &Centre, mut from: u64) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_ingest_alone_and_passes_by_itself() {
     use ServingStatus::{NotServing, Serving};
-    let Some(disk) = Disk::mount() else { return };
+    let Some(disk) = Disk::mount("6m") else { return };
     let centre = Centre { end_ms: now_ms(), workspaces: 1 };
     let launch = Launch::on(disk.path()).with(["--checkpoint-interval", "1s", "--min-free-disk", "0"]);
     let mut server = launch.start();

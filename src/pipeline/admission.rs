@@ -42,8 +42,8 @@ pub struct Door<'a> {
 }
 
 impl Door<'_> {
-    /// Decides on one event. The order of the reasons is the contract's: too old, too new, account, limits; and
-    /// whether it is refused comes before whether it is a duplicate.
+    /// Decides on one event. The order of the reasons is the contract's: too old, too new, account, limits. Whether it is
+    /// a duplicate comes before the limits alone: it makes nothing grow, also where a limit was lowered since.
     pub fn judge(&mut self, caller: &Caller, event: &Event) -> Verdict {
         match self.verdict(caller, event) {
             Ok(verdict) => verdict,
@@ -74,10 +74,6 @@ impl Door<'_> {
         if bound.is_some_and(|account| account != event.account) {
             return Err(Refusal::AccountMismatch);
         }
-        let most_bytes = self.terms.limits.name_bytes;
-        if let Some(field) = name_longer_than(most_bytes, event) {
-            return Err(Refusal::NameTooLong { field, most: most_bytes as u64 });
-        }
         if workspace.is_some_and(|workspace| workspace.has(event)) {
             return Ok(Verdict::Duplicate);
         }
@@ -88,6 +84,10 @@ impl Door<'_> {
         // Only now, so that an end that was taken while it could be is known again.
         if let Some(oldest) = workspace.and_then(|workspace| workspace.oldest_end(event)) {
             return Err(Refusal::TooOld { oldest });
+        }
+        let most_bytes = self.terms.limits.name_bytes;
+        if let Some(field) = name_longer_than(most_bytes, event) {
+            return Err(Refusal::NameTooLong { field, most: most_bytes as u64 });
         }
         self.take_room(event, workspace)?;
         self.claims.events.insert(identity);

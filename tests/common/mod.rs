@@ -7,6 +7,7 @@
 pub mod authority;
 pub mod calls;
 pub mod details;
+pub mod disk;
 pub mod events;
 pub mod hostile;
 pub mod people;
