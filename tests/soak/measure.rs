@@ -50,6 +50,9 @@ pub fn descriptors(process: u32) -> u64 {
     fs::read_dir(format!("/proc/{process}/fd")).expect("the server runs").count() as u64
 }
 
+/// By this share of what is usual the retained events of an hour may differ, to be compared with others.
+const UNLIKE: f64 = 0.15;
+
 /// How something went on over the hours of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trend {
@@ -61,14 +64,22 @@ pub struct Trend {
 }
 
 impl Trend {
-    /// `None` with less than three whole hours. One without a sample, when the machine stood still, is left out.
+    /// `None` with less than three whole hours that compare. One without a sample, when the machine stood still, is left
+    /// out, and so is one in which the machine was too slow for the load, and little retained.
     pub fn of(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> Option<Trend> {
         let (first, last) = (samples.first()?.hour.ceil() as i64, samples.last()?.hour.floor() as i64);
-        let of_hour = |hour: i64| {
-            let within = samples.iter().filter(|sample| sample.hour.floor() as i64 == hour);
-            Some((hour, median(within.map(&figure).collect())?))
+        let of_hours = |figure: &dyn Fn(&Sample) -> f64| -> Vec<(i64, f64)> {
+            let of_hour = |hour: i64| {
+                let within = samples.iter().filter(|sample| sample.hour.floor() as i64 == hour);
+                Some((hour, median(within.map(figure).collect())?))
+            };
+            (first..last).filter_map(of_hour).collect()
         };
-        let hours: Vec<(i64, f64)> = (first..last).filter_map(of_hour).collect();
+        let retained = of_hours(&|sample| sample.retained as f64);
+        let usual = median(retained.iter().map(|(_, retained)| *retained).collect())?;
+        let mut hours = of_hours(&figure);
+        let mut compares = retained.iter().map(|(_, retained)| (retained - usual).abs() <= usual * UNLIKE);
+        hours.retain(|_| compares.next().is_some_and(|compares| compares));
         if hours.len() < 3 {
             return None;
         }
@@ -132,6 +143,16 @@ mod tests {
         samples.retain(|sample| sample.hour.floor() != 9.0);
         let trend = Trend::of(&samples, |sample| sample.resident_bytes as f64).unwrap();
         assert_eq!((trend.hours.len(), trend.growth), (3, 3.0 * 4e5));
+    }
+
+    #[test]
+    fn an_hour_of_little_load_is_left_out() {
+        let mut samples = samples(|_| 5e6);
+        for sample in &mut samples {
+            let is_slow = sample.hour.floor() == 8.0;
+            (sample.retained, sample.resident_bytes) = if is_slow { (10, 1_000_000) } else { (100, 5_000_000) };
+        }
+        assert_eq!(Trend::of(&samples, |sample| sample.resident_bytes as f64).unwrap().hours, [5e6; 3]);
     }
 
     #[test]

@@ -26,6 +26,9 @@ const WAITING: usize = 8;
 /// Requests of one stream that wait for their answers.
 const STREAM_WINDOW: usize = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Events that are older than this before they are first sent never come about. When the machine is too slow for the load
+/// it is so for the producers too; and what is in doubt after a kill needs time to be settled: here 18 seconds.
+const OLDEST_SENT_MS: i64 = RETENTION_MS / 8 * 3;
 /// Batches that a producer sends over one connection.
 const CONNECTION_BATCHES: u32 = 60;
 
@@ -63,10 +66,13 @@ pub fn feed(world: Arc<World>, mut source: Source) -> (impl Future<Output = ()>,
 }
 
 impl UnderWay {
-    async fn begin(world: &World, batch: Vec<Item>) -> UnderWay {
+    async fn begin(world: &World, mut batch: Vec<Item>) -> UnderWay {
         let named: BTreeSet<usize> = batch.iter().filter_map(|item| world.home_of(&item.event.workspace_sid)).collect();
         let homes: Vec<usize> = named.into_iter().collect();
-        UnderWay { batch, _held: world.hold(&homes).await, homes, in_doubt: false }
+        let held = world.hold(&homes).await;
+        let oldest_ms = world.clock.now_ms() - OLDEST_SENT_MS;
+        batch.retain(|item| matches!(item.fate, Fate::Refused(_)) || timestamp_ms(&item.event) >= oldest_ms);
+        UnderWay { batch, _held: held, homes, in_doubt: false }
     }
 
     fn request(&self) -> v1::IngestEventsRequest {

@@ -106,8 +106,7 @@ pub fn judge(samples: &[Sample]) {
     let mut findings = Vec::new();
     for Bound { name, figure, share, bytes } in BOUNDS {
         let Some(trend) = Trend::of(judged, figure) else {
-            findings
-                .push(format!("{name}: the long life was too short to tell whether it grows; four minutes suffice"));
+            findings.push(format!("{name}: too few hours under load to tell whether it grows; four minutes suffice"));
             continue;
         };
         let allowed = (trend.hours[0] * share).max(bytes);
