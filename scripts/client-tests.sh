@@ -29,6 +29,7 @@ client() {
 client python3 tests/clients/python/grpcurl.py
 client python3 tests/clients/python/reflected.py
 client python3 tests/clients/python/health.py
+client python3 tests/clients/python/access.py
 client node tests/clients/node/grpcjs.js
 
 echo "clients: $passed passed, $failed failed"

@@ -6,9 +6,11 @@
 //! 2. [`engine`]: what events mean. A pure state machine: events in, answers out, `now` as an argument.
 //! 3. [`journal`]: the durable order of event batches. Bytes, no meaning.
 //! 4. [`pipeline`]: one owner for each share of the workspaces: admit → append and sync → apply → publish → reply.
-//! 5. [`api`]: the wire. The only room that knows the messages of the contract.
-//! 6. [`server`]: the transport. One port, bounded connections, deadlines, draining, health.
-//! 7. [`run`]: wiring. From a configuration to a running server, and back to an exit code.
+//! 5. [`access`]: who calls. Headers and certificates in, a caller or a reason out.
+//! 6. [`api`]: the wire. The only room that knows the messages of the contract.
+//! 7. [`server`]: the transport. One port, bounded connections, deadlines, draining, health.
+//! 8. [`tls`]: certificates, and the handshake in front of the transport.
+//! 9. [`run`]: wiring. From a configuration to a running server, and back to an exit code.
 //!
 //! [`upkeep`] works on a data directory that no server has: verify, export, rebuild.
 //!
@@ -22,6 +24,7 @@
 // For what ships; tests have clocks, wait for processes, and may unwrap. The lists and their reasons: clippy.toml.
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used))]
 
+pub mod access;
 pub mod api;
 pub mod cli;
 pub mod config;
@@ -34,4 +37,5 @@ pub mod pipeline;
 pub mod run;
 pub mod server;
 pub mod simulate;
+pub mod tls;
 pub mod upkeep;

@@ -31,6 +31,31 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Time in which a keep-alive ping must be answered before the connection counts as dead.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
+// ---- TLS -----------------------------------------------------------------------------------------------------------
+
+/// Bytes of one file of keys or certificates: the bundle of all public authorities has a quarter of it.
+pub const TLS_FILE_BYTES: u64 = 1024 * 1024;
+
+/// TLS handshakes under way at a time, of which a quarter for one peer: each costs a signature, some 0.1 to 1 ms of a
+/// core, so this is what a core does in a blink; clients that come back all at once after a restart wait their turn.
+pub const TLS_HANDSHAKES: usize = 512;
+
+/// Time between two looks at the TLS files: what an operator waits without wondering, and a few reads of small files.
+pub const TLS_RELOAD_INTERVAL_MIN: Duration = Duration::from_millis(10);
+pub const TLS_RELOAD_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Days before its end from which on a certificate is spoken of: authorities that renew by themselves do so with 30 days
+/// left, so that at 14 something is wrong and there is time to mend it.
+pub const TLS_EXPIRY_NOTICE_DAYS: i64 = 14;
+
+// ---- The port for probes --------------------------------------------------------------------------------------------
+
+/// Connections at a time on the port for probes: one a prober, and there are few.
+pub const PROBE_CONNECTIONS: usize = 64;
+
+/// Calls at a time on one of them.
+pub const PROBE_STREAMS: u32 = 16;
+
 // ---- The pipeline ---------------------------------------------------------------------------------------------------
 
 /// Events that wait in the queue of one partition: some 0.3 s of work, and under 100 MB of decoded events.
@@ -126,6 +151,41 @@ pub const WORKERS_PER_ACCOUNT: usize = 2_000_000;
 
 /// Active tasks of one account, over its workspaces: some 2 GB.
 pub const ACTIVE_TASKS_PER_ACCOUNT: usize = 10_000_000;
+
+// ---- Callers --------------------------------------------------------------------------------------------------------
+
+/// Credentials of one file. A look-up costs the same whatever their number.
+pub const CREDENTIALS: usize = 10_000;
+
+/// Those of them whose secret is slow to check: each wrong secret is compared with all of them, one after the other.
+pub const ARGON2_CREDENTIALS: usize = 16;
+
+/// Checks of slow secrets that wait for their turn; one takes some 50 ms, and one runs at a time.
+pub const ARGON2_WAITING: usize = 32;
+
+/// Good slow secrets that are remembered: one a credential, and some that a changed file left behind.
+pub const ARGON2_REMEMBERED: usize = 4 * ARGON2_CREDENTIALS;
+
+/// Memory of one check of a slow secret, in KiB: three times what is customary (19 MiB), and no more than a small host has.
+pub const ARGON2_MEMORY_KIB: u32 = 64 * 1024;
+
+/// Memory times passes, in KiB: about half a second of one core.
+pub const ARGON2_WORK_KIB: u32 = 4 * ARGON2_MEMORY_KIB;
+
+/// Bytes of a credential's name: it stands in logs.
+pub const CREDENTIAL_NAME_BYTES: usize = 64;
+
+/// Bytes of a credentials file or a JWK set: 10,000 entries of 200 bytes, twice over.
+pub const CREDENTIALS_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How often the credentials file and the JWK set are looked at. What is new is taken at the second look that finds it.
+pub const CREDENTIALS_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Keys of a JWK set. Issuers have two or three at a time.
+pub const JWKS_KEYS: usize = 64;
+
+/// How far the issuer's clock may differ from ours.
+pub const JWT_LEEWAY: Duration = Duration::from_secs(30);
 
 // ---- Questions ------------------------------------------------------------------------------------------------------
 

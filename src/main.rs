@@ -18,11 +18,12 @@ fn main() -> ExitCode {
         return ExitCode::from(cli::EXIT_LOCAL);
     }
     match arguments.command {
-        Command::Serve(config) => run::serve(config).unwrap_or_else(|error| {
+        Command::Serve(config) => run::serve(*config).unwrap_or_else(|error| {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }),
         Command::Client(command) => cli::run(command),
+        Command::Credentials(command) => cli::credentials::run(command),
         Command::Offline(command) => cli::offline::run(command),
     }
 }

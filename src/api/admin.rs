@@ -7,8 +7,8 @@ use tonic::{Request, Response, Status};
 
 use super::proto::v1::{self, admin_service_server::AdminService};
 use super::status::ApiError;
-use super::{Api, caller, decode};
-use crate::pipeline::{Copying, ForgetError};
+use super::{Api, caller, decode, permit};
+use crate::pipeline::{Copying, ForgetError, Role, Scope};
 
 /// Does what operators ask.
 pub struct Admin {
@@ -29,6 +29,7 @@ impl AdminService for Admin {
     ) -> Result<Response<v1::ForgetWorkspaceResponse>, Status> {
         let caller = caller(&request);
         let workspace = decode::forget_workspace(request.into_inner()).map_err(ApiError::BadFields)?;
+        permit(&caller, Role::Admin)?;
         let forgotten = self.api.pipeline.forget(&caller, workspace).await;
         let revision = forgotten.map_err(|error| match error {
             ForgetError::Ask(error) => ApiError::Ask(workspace, error),
@@ -41,7 +42,12 @@ impl AdminService for Admin {
     type BackupStream = ReceiverStream<Result<v1::BackupResponse, Status>>;
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
-        let _caller = caller(&request);
+        let caller = caller(&request);
+        permit(&caller, Role::Admin)?;
+        // A copy holds every account's events.
+        if caller.scope != Scope::All {
+            return Err(ApiError::NotOfAll.into());
+        }
         let copying = self.api.pipeline.copy().await.map_err(ApiError::Backup)?;
         tracing::info!(position = copying.begun.position, "a backup begins");
         // One piece waits and one is in hand, so that a reader that stalls costs two pieces.

@@ -16,9 +16,9 @@ use super::decode::{self, Batch, Outline, Refused, Sids, Unread};
 use super::intake::{Charge, Ticket};
 use super::proto::v1::{self, ingest_service_server::IngestService};
 use super::status::{ApiError, of_reading};
-use super::{Api, caller, encode, refusals};
+use super::{Api, caller, encode, permit, refusals};
 use crate::limits;
-use crate::pipeline::{Caller, Patience, Submitted};
+use crate::pipeline::{Caller, Patience, Role, Submitted};
 
 /// Takes events in.
 pub struct Ingest {
@@ -54,6 +54,8 @@ impl IngestService for Ingest {
         request: Request<Streaming<Encoded>>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let caller = caller(&request);
+        // At once: a stream may be silent for as long as it likes.
+        permit(&caller, Role::Ingest)?;
         let ticket = request.extensions().get().cloned().unwrap_or_default();
         Ok(Response::new(Answers::new(self.counter.clone(), caller, ticket, request.into_inner())))
     }
@@ -91,6 +93,7 @@ impl Counter {
             self.decode(&request, patience)?
         };
         drop(request);
+        permit(caller, Role::Ingest)?;
         let submitted = self.api.pipeline.submit(caller, events, patience).await.map_err(ApiError::Ingest)?;
         Ok(Queued { sids, refused, submitted, _charge: charge })
     }

@@ -7,7 +7,8 @@ use super::decode::{self, channel_token, workspace_token};
 use super::proto::v1;
 use super::statistics::ask;
 use super::status::ApiError;
-use super::{Api, caller, encode};
+use super::{Api, caller, encode, permit};
+use crate::pipeline::Role;
 
 pub(super) async fn workspaces(
     api: &Api,
@@ -15,6 +16,7 @@ pub(super) async fn workspaces(
 ) -> Result<v1::ListWorkspacesResponse, Status> {
     let caller = caller(&request);
     let page = decode::workspace_page(request.into_inner()).map_err(ApiError::BadFields)?;
+    permit(&caller, Role::Read)?;
     let most = page.rows.min(api.limits.max_page_rows);
     let rows = api.pipeline.workspaces(&caller, page.after, most + 1).await.map_err(ApiError::List)?;
     let (rows, last) = cut(&rows, most);
@@ -30,6 +32,7 @@ pub(super) async fn task_channels(
 ) -> Result<v1::ListTaskChannelsResponse, Status> {
     let caller = caller(&request);
     let (workspace, page) = decode::channel_page(request.into_inner()).map_err(ApiError::BadFields)?;
+    permit(&caller, Role::Read)?;
     let (most, after) = (page.rows.min(api.limits.max_page_rows), page.after.as_deref());
     let rows = ask(workspace, api.pipeline.channels(&caller, workspace, after, most + 1)).await?;
     let (rows, last) = cut(&rows, most);

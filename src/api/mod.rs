@@ -31,13 +31,14 @@ use tonic::Request;
 use tonic::codec::CompressionEncoding;
 
 use crate::limits;
-use crate::pipeline::{Caller, Pipeline};
+use crate::pipeline::{Caller, Pipeline, Role};
 use encode::Links;
 use intake::{Intake, Metered};
 use proto::v1::admin_service_server::AdminServiceServer;
 use proto::v1::ingest_service_server::IngestServiceServer;
 use proto::v1::statistics_service_server::StatisticsServiceServer;
 use refine::Refined;
+use status::ApiError;
 
 /// The one method of IngestService whose requests are a stream.
 const STREAM_EVENTS: &str = "/tasktally.v1.IngestService/StreamEvents";
@@ -108,7 +109,14 @@ impl Api {
     }
 }
 
-/// On whose behalf a call is made. There are no credentials yet, so that everybody may see everything.
-fn caller<T>(_request: &Request<T>) -> Caller {
-    Caller::everything()
+/// On whose behalf a call is made: the one whom the transport let in. A call that came past the entrance is nobody's, and
+/// nobody may do anything.
+fn caller<T>(request: &Request<T>) -> Caller {
+    request.extensions().get().copied().unwrap_or_else(Caller::nobody)
+}
+
+/// That the caller has the role that a call needs. Asked after the request is read, since a request that is none is told
+/// so first.
+fn permit(caller: &Caller, needed: Role) -> Result<(), ApiError> {
+    if caller.may(needed) { Ok(()) } else { Err(ApiError::NotPermitted { needed }) }
 }

@@ -11,9 +11,9 @@ use super::proto::v1::{self, statistics_service_server::StatisticsService};
 use super::seats::Seats;
 use super::status::ApiError;
 use super::watch::Watch;
-use super::{Api, caller, listing, watch};
+use super::{Api, caller, listing, permit, watch};
 use crate::event::WorkspaceSid;
-use crate::pipeline::{AskError, CumulativeQuestion, Stamped, Topic};
+use crate::pipeline::{AskError, CumulativeQuestion, Role, Stamped, Topic};
 
 /// Answers questions about workspaces.
 pub struct Statistics {
@@ -50,6 +50,7 @@ impl StatisticsService for Statistics {
     ) -> Result<Response<v1::WorkspaceStatistics>, Status> {
         let caller = caller(&request);
         let (workspace, question) = split(decode::statistics(request.into_inner()).map_err(ApiError::BadFields)?);
+        permit(&caller, Role::Read)?;
         let stamped = ask(workspace, self.api.pipeline.statistics(&caller, workspace, question)).await?;
         let (realtime, cumulative) = &stamped.answer;
         Ok(Response::new(encode::statistics(self.stamp(workspace, &stamped), realtime, cumulative)))
@@ -62,6 +63,7 @@ impl StatisticsService for Statistics {
         let caller = caller(&request);
         let RealtimeRequest { workspace, channel } =
             decode::realtime(request.into_inner()).map_err(ApiError::BadFields)?;
+        permit(&caller, Role::Read)?;
         let stamped = ask(workspace, self.api.pipeline.realtime(&caller, workspace, &channel)).await?;
         Ok(Response::new(encode::realtime(self.stamp(workspace, &stamped), &stamped.answer)))
     }
@@ -72,6 +74,7 @@ impl StatisticsService for Statistics {
     ) -> Result<Response<v1::WorkspaceCumulativeStatistics>, Status> {
         let caller = caller(&request);
         let (workspace, question) = split(decode::cumulative(request.into_inner()).map_err(ApiError::BadFields)?);
+        permit(&caller, Role::Read)?;
         let stamped = ask(workspace, self.api.pipeline.cumulative(&caller, workspace, question)).await?;
         Ok(Response::new(encode::cumulative(self.stamp(workspace, &stamped), &stamped.answer)))
     }

@@ -21,8 +21,8 @@ use super::proto::v1;
 use super::seats::Seat;
 use super::statistics::{Statistics, ask};
 use super::status::ApiError;
-use super::{caller, status};
-use crate::pipeline::{AskError, Topic};
+use super::{caller, permit, status};
+use crate::pipeline::{AskError, Role, Topic};
 
 pub(super) async fn open(
     service: &Statistics,
@@ -32,6 +32,7 @@ pub(super) async fn open(
     let caller = caller(&request);
     let WatchRequest { workspace, channel, min_interval, heartbeat } =
         decode::watch_realtime(request.into_inner()).map_err(ApiError::BadFields)?;
+    permit(&caller, Role::Read)?;
     let topic = ask(workspace, service.api.pipeline.topic(&caller, workspace, &channel)).await?;
     // The account is known with the topic: a watch that is refused costs one question.
     let seat = service.seats.take(topic.account)?;

@@ -2,28 +2,35 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
 use super::args::{ConnectionArgs, SubjectArgs};
 use super::failure::Failure;
+use super::token::Credentials;
+use super::trust;
 use crate::api::proto::v1::admin_service_client::AdminServiceClient;
 use crate::api::proto::v1::ingest_service_client::IngestServiceClient;
 use crate::api::proto::v1::statistics_service_client::StatisticsServiceClient;
 use crate::api::proto::v1::{ListWorkspacesRequest, Workspace};
 use crate::limits;
 
+/// Calls with the user's credentials on them.
+type Shown = InterceptedService<Channel, Credentials>;
+
 /// A server, as the client commands see it. Connects at its first call, and again after a loss.
 #[derive(Clone, Debug)]
 pub struct Server {
     channel: Channel,
+    credentials: Credentials,
     address: String,
     timeout: Duration,
 }
 
 impl Server {
     /// # Errors
-    /// The address cannot be one.
+    /// The address cannot be one, or the token.
     pub fn new(args: &ConnectionArgs) -> Result<Server, Failure> {
         let endpoint = Endpoint::from_shared(args.address.clone())
             .map_err(|error| Failure::Usage(format!("--address {}: {error}", args.address)))?
@@ -33,28 +40,43 @@ impl Server {
             .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
             .user_agent(concat!("tasktally/", env!("CARGO_PKG_VERSION")))
             .map_err(|error| Failure::Usage(error.to_string()))?;
-        Ok(Server { channel: endpoint.connect_lazy(), address: args.address.clone(), timeout: args.timeout })
+        let endpoint = match trust::client_tls(args)? {
+            Some(tls) => endpoint.tls_config(tls).map_err(|error| Failure::Usage(trust::explain(&error)))?,
+            None => endpoint,
+        };
+        let credentials = Credentials::new(&args.token)?;
+        Ok(Server {
+            channel: endpoint.connect_lazy(),
+            credentials,
+            address: args.address.clone(),
+            timeout: args.timeout,
+        })
     }
 
-    pub fn statistics(&self) -> StatisticsServiceClient<Channel> {
-        StatisticsServiceClient::new(self.channel.clone())
+    pub fn statistics(&self) -> StatisticsServiceClient<Shown> {
+        StatisticsServiceClient::with_interceptor(self.channel.clone(), self.credentials.clone())
     }
 
-    pub fn ingest(&self) -> IngestServiceClient<Channel> {
-        IngestServiceClient::new(self.channel.clone())
+    pub fn ingest(&self) -> IngestServiceClient<Shown> {
+        IngestServiceClient::with_interceptor(self.channel.clone(), self.credentials.clone())
     }
 
-    pub fn admin(&self) -> AdminServiceClient<Channel> {
-        AdminServiceClient::new(self.channel.clone())
+    pub fn admin(&self) -> AdminServiceClient<Shown> {
+        AdminServiceClient::with_interceptor(self.channel.clone(), self.credentials.clone())
     }
 
+    /// Without credentials, for what is open to all.
     pub fn channel(&self) -> Channel {
         self.channel.clone()
     }
 
     /// `HOST:PORT`, as grpcurl wants it.
     pub fn authority(&self) -> &str {
-        self.address.trim_start_matches("http://")
+        self.address.split_once("://").map_or(self.address.as_str(), |(_, authority)| authority)
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.address.starts_with("https://")
     }
 
     pub fn timeout(&self) -> Duration {

@@ -32,6 +32,8 @@ pub const EXIT_REQUEST: u8 = 3;
 pub const EXIT_UNAVAILABLE: u8 = 4;
 /// A file, a terminal or the like on this side.
 pub const EXIT_LOCAL: u8 = 5;
+/// The server does not know us, or not as somebody who may do this.
+pub const EXIT_ACCESS: u8 = 6;
 
 impl Failure {
     pub fn local(what: impl Into<String>, error: io::Error) -> Failure {
@@ -41,10 +43,31 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Call(status) if may_pass(status) => EXIT_UNAVAILABLE,
+            Failure::Call(status) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
+                EXIT_ACCESS
+            }
             Failure::Call(_) => EXIT_REQUEST,
             Failure::GaveUp { .. } => EXIT_UNAVAILABLE,
             Failure::Usage(_) => EXIT_USAGE,
             Failure::Local { .. } => EXIT_LOCAL,
+        }
+    }
+
+    /// What the user can do about it, where the text does not say.
+    pub fn advice(&self) -> Option<&'static str> {
+        let Failure::Call(status) = self else { return None };
+        let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+        match (status.code(), reason.as_str()) {
+            (Code::Unauthenticated, "CREDENTIALS_MISSING") => Some(
+                "give a token: --token-file FILE, or the variable TASKTALLY_TOKEN (made with: tasktally credentials new)",
+            ),
+            (Code::Unauthenticated, _) => {
+                Some("check the token that was sent (--token-file, TASKTALLY_TOKEN), or ask for a new one")
+            }
+            (Code::PermissionDenied, _) => {
+                Some("use a token with that role: whoever runs the server gives roles to tokens")
+            }
+            _ => None,
         }
     }
 
@@ -174,6 +197,8 @@ mod tests {
         assert_eq!(code(Status::deadline_exceeded("")), EXIT_UNAVAILABLE);
         assert_eq!(code(Status::cancelled("Timeout expired")), EXIT_UNAVAILABLE);
         assert_eq!(code(Status::not_found("")), EXIT_REQUEST);
+        assert_eq!(code(Status::unauthenticated("")), EXIT_ACCESS);
+        assert_eq!(code(Status::permission_denied("")), EXIT_ACCESS);
         assert_eq!(code(Status::internal("a bug over there")), EXIT_REQUEST);
         assert_eq!(code(Status::resource_exhausted("too large")), EXIT_REQUEST);
         let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(1)));

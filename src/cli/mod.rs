@@ -4,6 +4,7 @@
 pub mod args;
 mod backup;
 pub mod client;
+pub mod credentials;
 pub mod delivery;
 pub mod failure;
 mod forget;
@@ -18,6 +19,8 @@ pub mod offline;
 pub mod progress;
 mod render;
 pub mod text;
+pub mod token;
+mod trust;
 mod watch;
 
 use std::io::{self, Write};
@@ -62,6 +65,9 @@ fn finish(outcome: Result<u8, Failure>, address: &str) -> ExitCode {
         Err(failure) => {
             let code = failure.exit_code();
             eprintln!("error: {failure}");
+            if let Some(advice) = failure.advice() {
+                eprintln!("  {advice}");
+            }
             // The transport does not say whom it could not reach.
             if code == failure::EXIT_UNAVAILABLE {
                 eprintln!("  server: {address}");

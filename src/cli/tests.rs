@@ -146,8 +146,7 @@ fn command(line: &str, address: SocketAddr) -> ClientCommand {
     let line = format!("tasktally {line} --address {address}");
     match try_parse(line.split_whitespace().map(Into::into), None).unwrap().command {
         Command::Client(command) => command,
-        Command::Offline(command) => panic!("{command:?}"),
-        Command::Serve(_) => panic!("{line} is a client command"),
+        Command::Offline(_) | Command::Serve(_) | Command::Credentials(_) => panic!("{line} is a client command"),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Every setting, as flags and `TASKTALLY_*` variables, checked once: what comes out of [`parse`] is good to run.
 //! A complaint names its flag. The settings of the client commands are in [`crate::cli::args`].
 
+mod access;
 mod bounds;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -14,10 +16,13 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::ClientCommand;
+use crate::cli::credentials::CredentialsCommand;
 use crate::cli::offline::OfflineCommand;
 
+pub use access::{AccessConfig, Reflection};
 pub use bounds::BoundsConfig;
 pub use serve::ServeConfig;
+pub use tls::{ClientAuth, TlsSettings};
 
 /// What the process was asked to do.
 #[derive(Debug)]
@@ -28,8 +33,9 @@ pub struct Arguments {
 
 #[derive(Debug)]
 pub enum Command {
-    Serve(ServeConfig),
+    Serve(Box<ServeConfig>),
     Client(ClientCommand),
+    Credentials(CredentialsCommand),
     Offline(OfflineCommand),
 }
 
@@ -59,6 +65,7 @@ Examples:
   tasktally watch WS...                        a live view
   tasktally ingest events.ndjson               load events, one JSON object a line
   tasktally healthcheck                        for probes
+  tasktally credentials new --name pump --roles ingest >> credentials.toml
   tasktally backup /backup/monday              of the running server; restore: serve --data-dir /backup/monday
   tasktally verify /var/lib/tasktally          looks for damage in a data directory that no server has
   tasktally export /var/lib/tasktally -o events.ndjson
@@ -71,6 +78,7 @@ Exit codes:
   3  the server refuses the request as it is: do not repeat it unchanged
   4  the server cannot be reached, is overloaded or too slow: try again later
   5  something on this side failed: a file, the terminal
+  6  the server does not know us, or not as somebody who may do this: see --token-file
 130  stopped by a second signal, or Ctrl-C while loading
 
 Each flag can also be set by the variable that its --help names; flags win over variables.";
@@ -106,9 +114,12 @@ struct LogArgs {
 #[derive(Subcommand)]
 enum CliCommand {
     /// Run the server; also what `tasktally` alone does.
-    Serve(ServeConfig),
+    Serve(Box<ServeConfig>),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Make and check the credentials that a server knows its callers by.
+    #[command(subcommand)]
+    Credentials(CredentialsCommand),
     #[command(flatten)]
     Offline(OfflineCommand),
 }
@@ -139,13 +150,14 @@ pub fn try_parse(
     let command = match cli.command {
         CliCommand::Serve(config) => Command::Serve(checked(config)?),
         CliCommand::Client(command) => Command::Client(command),
+        CliCommand::Credentials(command) => Command::Credentials(command),
         CliCommand::Offline(command) => Command::Offline(command),
     };
     Ok(Arguments { log: LogConfig { format: cli.log.log_format, level }, command })
 }
 
 /// What holds between settings.
-fn checked(config: ServeConfig) -> Result<ServeConfig, clap::Error> {
+fn checked(config: Box<ServeConfig>) -> Result<Box<ServeConfig>, clap::Error> {
     match config.bounds.contradiction() {
         None => Ok(config),
         Some(why) => Err(Cli::command().error(ErrorKind::ArgumentConflict, why)),

@@ -10,7 +10,7 @@ fn parse_line(line: &str) -> Result<Arguments, clap::Error> {
 
 fn serve(line: &str) -> ServeConfig {
     match parse_line(line) {
-        Ok(Arguments { command: Command::Serve(config), .. }) => config,
+        Ok(Arguments { command: Command::Serve(config), .. }) => *config,
         other => panic!("{line}: {other:?}"),
     }
 }

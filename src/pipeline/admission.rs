@@ -2,7 +2,8 @@
 
 use hashbrown::hash_map::Entry;
 
-use super::ask::{Caller, Refusal};
+use super::ask::Refusal;
+use super::caller::Caller;
 use super::growth::{Growth, Terms};
 use super::ledger::Ledger;
 use crate::engine::{Table, TableSet, Workspace};
@@ -51,7 +52,9 @@ impl Door<'_> {
     }
 
     fn verdict(&mut self, caller: &Caller, event: &Event) -> Result<Verdict, Refusal> {
-        let workspace = self.workspaces.get(&event.workspace);
+        // Of what is not the caller's nothing is looked at, so that no answer can tell of it.
+        let is_own = caller.sees(event.account);
+        let workspace = if is_own { self.workspaces.get(&event.workspace) } else { None };
         let mut oldest = self.now.minus(self.retention_ms);
         if let Some(workspace) = workspace {
             // After the host's clock was set back: what is forgotten can no longer be recognised.
@@ -64,7 +67,7 @@ impl Door<'_> {
         if event.at > newest {
             return Err(Refusal::TooNew { newest });
         }
-        if !caller.sees(event.account) {
+        if !is_own {
             return Err(Refusal::AccountMismatch);
         }
         let bound = workspace.map(Workspace::account).or_else(|| self.claims.accounts.get(&event.workspace).copied());

@@ -4,37 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::caller::Caller;
 use super::topic::Topic;
 use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, Window, Workspace, WorkspaceRow};
-use crate::event::{AccountSid, Event, Millis, Second, WorkspaceSid};
+use crate::event::{Event, Millis, Second, WorkspaceSid};
 use crate::limits;
-
-/// Whose workspaces a caller may see and feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    All,
-    Account(AccountSid),
-}
-
-/// Who asks. Every question and every ingest carries one; the owner compares it with the workspace's account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caller {
-    pub scope: Scope,
-}
-
-impl Caller {
-    /// A caller that may see and feed everything.
-    pub fn everything() -> Caller {
-        Caller { scope: Scope::All }
-    }
-
-    pub fn sees(&self, account: AccountSid) -> bool {
-        match self.scope {
-            Scope::All => true,
-            Scope::Account(own) => own == account,
-        }
-    }
-}
 
 /// An answer, the revision of the state that it was given from, and the `now` that it was given at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,9 +7,10 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::ask::{
-    AskError, Call, Caller, CumulativeQuestion, Forget, ForgetError, Frozen, Full, IngestError, Ingested, Patience,
-    Question, Reply, Stamped,
+    AskError, Call, CumulativeQuestion, Forget, ForgetError, Frozen, Full, IngestError, Ingested, Patience, Question,
+    Reply, Stamped,
 };
+use super::caller::Caller;
 use super::copying::{CopyMessage, CopyRefusal, Copying};
 use super::owner::LARGEST_CALL;
 use super::shelf::Shelf;

@@ -25,6 +25,7 @@
 mod admission;
 mod ask;
 mod bytes;
+mod caller;
 mod clock;
 mod copying;
 mod growth;
@@ -46,9 +47,8 @@ mod topic;
 mod writer;
 
 pub use admission::MOST_AHEAD_MS;
-pub use ask::{
-    AskError, Caller, CumulativeQuestion, ForgetError, Full, IngestError, Ingested, Patience, Refusal, Scope, Stamped,
-};
+pub use ask::{AskError, CumulativeQuestion, ForgetError, Full, IngestError, Ingested, Patience, Refusal, Stamped};
+pub use caller::{Caller, Role, Roles, Scope};
 pub use clock::{Clock, SystemClock};
 pub use copying::{CopyRefusal, Copying};
 pub use growth::{AccountLimits, GrowthLimits};

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::admission::{Claims, Door, Verdict};
 use super::ask::{
-    AskError, Call, Caller, CumulativeQuestion, Forget, ForgetError, Frozen, IngestError, Ingested, Question, Stamped,
+    AskError, Call, CumulativeQuestion, Forget, ForgetError, Frozen, IngestError, Ingested, Question, Stamped,
 };
+use super::caller::Caller;
 use super::clock::Clock;
 use super::growth::Terms;
 use super::ledger::{Accounts, Counts, Ledger};

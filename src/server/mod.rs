@@ -1,7 +1,7 @@
 //! The transport: one port that speaks HTTP/2 and HTTP/1, over one router.
 //!
 //! What it promises the rest of the house:
-//! - A call that panics is answered (`panic`), a call is bounded by its caller's deadline to its last byte (`deadline`), and
+//! - A call that panics is answered (`panic`), a caller is known before anything of a call is read (`entrance`), a call is bounded by its caller's deadline to its last byte (`deadline`), and
 //!   the streams of library services end when the server shuts down (`drain`). These are tower layers; a client that stops
 //!   reading cannot escape them (`fuse`).
 //! - No peer holds a connection without speaking, or without reading (`guard`), no number of peers takes more than the
@@ -14,28 +14,31 @@ mod accept;
 mod connection;
 mod deadline;
 mod drain;
+mod entrance;
 mod fuse;
 mod guard;
 mod health;
 mod panic;
+mod peer;
 mod refusal;
 #[cfg(test)]
 mod tests;
 
 pub use accept::Accept;
-pub use connection::{Connections, Peer};
+pub use connection::Connections;
 pub use deadline::DeadlineLayer;
 #[doc(hidden)] // open for fuzz/
 pub use deadline::parse as parse_timeout;
 pub use drain::{DrainLayer, is_library_stream};
+pub use entrance::{EntranceLayer, is_health, is_health_or_reflection};
 pub use health::Health;
 pub use panic::PanicLayer;
+pub use peer::{Peer, PeerCertificate};
 
 use axum::{Router, body::Body, response::IntoResponse};
 use connection::{End, Stop};
 use http::{Request, Response, StatusCode};
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -57,7 +60,7 @@ const UNWIND: Duration = Duration::from_millis(500);
 const FULL_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a server of this kind can be told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     pub connections: Connections,
     /// Bounds every gRPC call, streams included, whatever deadline its caller names. None by default: a watch lasts.
@@ -66,11 +69,18 @@ pub struct Settings {
     /// not be read, since code cannot end what is not read. Not for streams that owe answers: what is not ready when the
     /// server shuts down is not waited for.
     pub drained: fn(&str) -> bool,
+    /// Who is let in, and to what without asking. Everybody to everything by default.
+    pub entrance: EntranceLayer,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { connections: Connections::default(), longest_call: None, drained: is_library_stream }
+        Self {
+            connections: Connections::default(),
+            longest_call: None,
+            drained: is_library_stream,
+            entrance: EntranceLayer::new(None, is_health),
+        }
     }
 }
 
@@ -113,7 +123,8 @@ pub async fn serve<A: Accept>(
     let builder = settings.connections.builder(tasks.clone());
     // `with_state` lays the routes out once, rather than for each request.
     let drain = DrainLayer::new(shutdown.clone(), settings.drained);
-    let service = PanicLayer.layer(DeadlineLayer::new(settings.longest_call).layer(drain.layer(router.with_state(()))));
+    let service = DeadlineLayer::new(settings.longest_call).layer(drain.layer(router.with_state(())));
+    let service = PanicLayer.layer(settings.entrance.layer(service));
     let cut = Arc::new(AtomicU64::new(0));
     let mut slots = Slots::new(settings.connections.max_connections);
     let mut accepted = 0;
@@ -139,7 +150,7 @@ pub async fn serve<A: Accept>(
 }
 
 /// The next connection, once there is a slot for it.
-async fn take<A: Accept>(slots: &mut Slots, acceptor: &mut A) -> ((A::Stream, SocketAddr), OwnedSemaphorePermit) {
+async fn take<A: Accept>(slots: &mut Slots, acceptor: &mut A) -> ((A::Stream, Peer), OwnedSemaphorePermit) {
     let slot = slots.take().await;
     (accept::next(acceptor).await, slot)
 }

@@ -1,5 +1,6 @@
 //! What the transport itself says to a caller. The application has its own mapping; these are the few answers that no
 //! handler can give, because the handler is gone, late or broken.
+use crate::access::Denied;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header::CONTENT_TYPE};
 use http_body::Frame;
@@ -19,6 +20,37 @@ pub fn deadline_exceeded(limit: Duration) -> Status {
     let metadata = HashMap::from([("limit".to_owned(), humantime::format_duration(limit).to_string())]);
     let details = ErrorDetails::with_error_info("DEADLINE_EXCEEDED", DOMAIN, metadata);
     Status::with_error_details(Code::DeadlineExceeded, "the deadline of the call has passed", details)
+}
+
+/// The caller is not let in. What it showed is not quoted.
+pub fn denied(denied: Denied) -> Status {
+    let (reason, text) = match denied {
+        Denied::Missing => {
+            ("CREDENTIALS_MISSING", "this server asks for credentials: send `authorization: Bearer TOKEN`".to_owned())
+        }
+        Denied::Wrong => ("CREDENTIALS_WRONG", "the credentials are not good here".to_owned()),
+        Denied::Expired => ("CREDENTIALS_EXPIRED", "the token has expired; get a new one".to_owned()),
+        Denied::Busy { most_waiting, retry_after } => {
+            let limit = [("limit", "credential_checks"), ("limit_value", &most_waiting.to_string())]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let mut details = ErrorDetails::with_error_info("OVERLOADED", DOMAIN, HashMap::from(limit));
+            details.set_retry_info(Some(retry_after));
+            return Status::with_error_details(
+                Code::ResourceExhausted,
+                "too many credentials wait for a check",
+                details,
+            );
+        }
+    };
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(Code::Unauthenticated, text, details)
+}
+
+/// A stream ends because the credentials that it was begun with have expired, or were taken away or changed.
+pub fn lease_over() -> Status {
+    let details = ErrorDetails::with_error_info("CREDENTIALS_ENDED", DOMAIN, HashMap::new());
+    let text = "the credentials that this stream was begun with have expired, or were taken away or changed";
+    Status::with_error_details(Code::Unauthenticated, text, details)
 }
 
 /// The server ends this stream because it is shutting down. May be retried.

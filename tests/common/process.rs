@@ -54,10 +54,19 @@ impl Launch {
         Launch::serve().with(["--ephemeral"])
     }
 
+    /// As [`Launch::ephemeral`], on this address.
+    pub fn listening_on(address: &str) -> Launch {
+        Launch::serve_at(address).with(["--ephemeral"])
+    }
+
     fn serve() -> Launch {
+        Launch::serve_at("127.0.0.1:0")
+    }
+
+    fn serve_at(address: &str) -> Launch {
         let program = env!("CARGO_BIN_EXE_tasktally").into();
         let launch = Launch { arguments: Vec::new(), working_dir: None, program, variables: Vec::new() };
-        launch.with(["serve", "--listen", "127.0.0.1:0"])
+        launch.with(["serve", "--listen", address])
     }
 
     /// With this working directory.

@@ -253,7 +253,7 @@ impl Trial {
 
     fn forget(&mut self, sid: WorkspaceSid, keep_before: bool, again: bool, seen: &mut Seen) {
         let (pipeline, unknown) = (self.pipeline(), Err(ForgetError::Ask(AskError::UnknownWorkspace)));
-        let stranger = Caller { scope: Scope::Account(build::sid(99)) };
+        let stranger = Caller { scope: Scope::Account(build::sid(99)), ..Caller::everything() };
         assert_eq!(self.runtime.block_on(pipeline.forget(&stranger, sid)), unknown);
         if keep_before && !self.chore_waits {
             self.run_keeper();
@@ -425,11 +425,11 @@ impl Trial {
         assert_eq!(page, channels.map(later));
 
         // Another account sees nothing of it, not even that it is there.
-        let stranger = Caller { scope: Scope::Account(build::sid(99)) };
+        let stranger = Caller { scope: Scope::Account(build::sid(99)), ..Caller::everything() };
         let read = self.runtime.block_on(pipeline.realtime(&stranger, sid, &ChannelFilter::All));
         assert_eq!(read.err(), Some(AskError::UnknownWorkspace));
         if let Ok(account) = mine {
-            let owner = Caller { scope: Scope::Account(account) };
+            let owner = Caller { scope: Scope::Account(account), ..Caller::everything() };
             let read = self.runtime.block_on(pipeline.realtime(&owner, sid, &ChannelFilter::All));
             let expected = self.model.realtime(sid, &ChannelFilter::All, Millis(self.now));
             assert_eq!(read.ok().map(|stamped| figures(&stamped.answer)), expected);

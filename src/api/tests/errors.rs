@@ -60,8 +60,8 @@ async fn an_unknown_workspace_is_not_found_by_every_question() {
 async fn while_the_server_starts_every_call_is_unavailable_and_a_retry_is_offered() {
     let pipeline = Pipeline::default();
     let api = Api { pipeline, ..Scene::new().api };
-    let mut ingest = IngestServiceClient::new(api.ingest_service());
-    let mut statistics = StatisticsServiceClient::new(api.statistics_service());
+    let mut ingest = IngestServiceClient::with_interceptor(api.ingest_service(), let_in);
+    let mut statistics = StatisticsServiceClient::with_interceptor(api.statistics_service(), let_in);
     let workspace_sid = workspace(1);
     let watch = v1::WatchRealtimeRequest { workspace_sid: workspace_sid.clone(), ..Default::default() };
     let question = v1::GetRealtimeRequest { workspace_sid, ..Default::default() };

@@ -12,7 +12,8 @@ use prost::Message;
 use prost_types::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tonic::codegen::Service;
+use tonic::codegen::{InterceptedService, Service};
+use tonic::{Request, Status};
 
 use super::encode::Links;
 use super::intake::Metered;
@@ -24,7 +25,7 @@ use super::proto::v1::{self, EventType, TaskAssignmentStatus};
 use super::refine::Refined;
 use super::{Api, ApiLimits};
 use crate::event::{DAY_MS, Millis};
-use crate::pipeline::{Clock, GrowthLimits, Pipeline, Settings, start_ephemeral};
+use crate::pipeline::{Caller, Clock, GrowthLimits, Pipeline, Settings, start_ephemeral};
 
 /// A whole second.
 const NOW: i64 = 1_800_000_000_000;
@@ -37,11 +38,21 @@ impl Clock for HandClock {
     }
 }
 
+type Ingest = Refined<Metered<IngestServiceServer<super::ingest::Ingest>>>;
+type Statistics = Refined<StatisticsServiceServer<super::statistics::Statistics>>;
+type LetIn = fn(Request<()>) -> Result<Request<()>, Status>;
+
+/// What the transport's entrance does for a caller that may do everything.
+fn let_in(mut request: Request<()>) -> Result<Request<()>, Status> {
+    request.extensions_mut().insert(Caller::everything());
+    Ok(request)
+}
+
 pub(super) struct Scene {
     api: Api,
     clock: Arc<HandClock>,
-    ingest: IngestServiceClient<Refined<Metered<IngestServiceServer<super::ingest::Ingest>>>>,
-    statistics: StatisticsServiceClient<Refined<StatisticsServiceServer<super::statistics::Statistics>>>,
+    ingest: IngestServiceClient<InterceptedService<Ingest, LetIn>>,
+    statistics: StatisticsServiceClient<InterceptedService<Statistics, LetIn>>,
 }
 
 impl Scene {
@@ -75,8 +86,8 @@ impl Scene {
         let api = Api { pipeline: running.pipeline.clone(), links, limits, stop: CancellationToken::new() };
         Scene {
             clock,
-            ingest: IngestServiceClient::new(api.ingest_service()),
-            statistics: StatisticsServiceClient::new(api.statistics_service()),
+            ingest: IngestServiceClient::with_interceptor(api.ingest_service(), let_in as LetIn),
+            statistics: StatisticsServiceClient::with_interceptor(api.statistics_service(), let_in as LetIn),
             api,
         }
     }
@@ -100,7 +111,8 @@ impl Scene {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::new(http_body_util::Full::new(body.into()))).unwrap();
+        let mut request = request.body(Body::new(http_body_util::Full::new(body.into()))).unwrap();
+        request.extensions_mut().insert(Caller::everything());
         let answer = if path.contains("Ingest") {
             self.api.ingest_service().call(request).await
         } else {

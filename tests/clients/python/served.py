@@ -22,13 +22,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Server:
-    """The built binary on a free port and a folder of its own."""
+    """The built binary on a free port and a folder of its own, with further flags if there are any."""
 
-    def __init__(self, binary):
+    def __init__(self, binary, *flags):
         self.folder = tempfile.TemporaryDirectory(prefix="tasktally-client-")
         data = Path(self.folder.name) / "data"
         self.log = open(Path(self.folder.name) / "log", "w+", encoding="utf-8")
-        command = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data)]
+        command = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data), *flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         found = re.search(r" listens on (127\.0\.0\.1:\d+)$", line.strip())

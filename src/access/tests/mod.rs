@@ -1,0 +1,4 @@
+mod book;
+mod gate;
+mod jwt;
+mod mint;

@@ -1,0 +1,282 @@
+//! Who calls is asked before anything of a call is read, and asked again for as long as a stream goes on.
+//!
+//! What [`Gate`] says becomes an answer in the caller's own terms: a status for gRPC, 401 for plain HTTP. Who is let in
+//! stands in the request's extensions, where handlers find it.
+use super::{
+    Peer,
+    fuse::{READ_GRACE, arm},
+    refusal::{self, is_grpc, trailers, trailers_only},
+};
+use crate::access::{Admitted, Caller, Checked, Denied, Gate, Lease, Verdict};
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response, StatusCode,
+    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tower::{BoxError, Layer, Service};
+
+/// Lets callers in by what they show. Without a gate everybody is let in, and may do everything.
+#[derive(Clone)]
+pub struct EntranceLayer {
+    gate: Option<Gate>,
+    /// The paths that need no credentials; who calls them is nobody.
+    is_open: fn(&str) -> bool,
+}
+
+impl EntranceLayer {
+    pub fn new(gate: Option<Gate>, is_open: fn(&str) -> bool) -> Self {
+        Self { gate, is_open }
+    }
+}
+
+/// Whether a path belongs to the health service, which probes without credentials ask.
+pub fn is_health(path: &str) -> bool {
+    path.starts_with("/grpc.health.v1.Health/")
+}
+
+/// As [`is_health`], and both versions of reflection.
+pub fn is_health_or_reflection(path: &str) -> bool {
+    is_health(path)
+        || path.starts_with("/grpc.reflection.v1.ServerReflection/")
+        || path.starts_with("/grpc.reflection.v1alpha.ServerReflection/")
+}
+
+impl<S> Layer<S> for EntranceLayer {
+    type Service = Entrance<S>;
+
+    fn layer(&self, inner: S) -> Entrance<S> {
+        Entrance { inner, layer: self.clone() }
+    }
+}
+
+#[derive(Clone)]
+pub struct Entrance<S> {
+    inner: S,
+    layer: EntranceLayer,
+}
+
+impl<S, R, B> Service<Request<R>> for Entrance<S>
+where
+    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    R: Send + 'static,
+    B: Body<Data = Bytes> + Unpin + Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<EntranceBody<B>>;
+    type Error = S::Error;
+    type Future = EntranceFuture<S, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<R>) -> Self::Future {
+        let mut call = EntranceFuture::of(&request);
+        let checked = match &self.layer.gate {
+            None => {
+                request.extensions_mut().insert(Caller::everything());
+                call.running = Some(self.inner.call(request));
+                return call;
+            }
+            Some(_) if (self.layer.is_open)(request.uri().path()) => {
+                call.running = Some(self.inner.call(request));
+                return call;
+            }
+            Some(gate) => gate.check(request.headers(), certificate(&request)),
+        };
+        match checked {
+            Checked::Now(Ok(admitted)) => {
+                call.lease = Some(let_in(&mut request, admitted));
+                call.running = Some(self.inner.call(request));
+            }
+            Checked::Now(Err(denied)) => call.denied = Some(denied),
+            Checked::Later(verdict) => {
+                // The one that is ready is the one that is called.
+                let fresh = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, fresh);
+                call.asking = Some(Asking { verdict, inner, request });
+            }
+        }
+        call
+    }
+}
+
+fn let_in<R>(request: &mut Request<R>, admitted: Admitted) -> Lease {
+    request.extensions_mut().insert(admitted.caller);
+    admitted.lease
+}
+
+/// The client's certificate, which the handshake has verified.
+fn certificate<R>(request: &Request<R>) -> Option<&[u8]> {
+    request.extensions().get::<Peer>()?.certificate.der()
+}
+
+/// A call for which the gate still has to ask.
+struct Asking<S, R> {
+    verdict: Pin<Box<dyn Future<Output = Verdict> + Send>>,
+    inner: S,
+    request: Request<R>,
+}
+
+pin_project! {
+    /// The call; or what is asked before there is one; or why there is none.
+    pub struct EntranceFuture<S, R>
+    where
+        S: Service<Request<R>>,
+    {
+        #[pin]
+        running: Option<S::Future>,
+        asking: Option<Asking<S, R>>,
+        denied: Option<Denied>,
+        lease: Option<Lease>,
+        grpc: bool,
+    }
+}
+
+impl<S: Service<Request<R>>, R> EntranceFuture<S, R> {
+    fn of(request: &Request<R>) -> Self {
+        Self { running: None, asking: None, denied: None, lease: None, grpc: is_grpc(request) }
+    }
+}
+
+impl<S, R, B> Future for EntranceFuture<S, R>
+where
+    S: Service<Request<R>, Response = Response<B>>,
+    B: Body,
+{
+    type Output = Result<Response<EntranceBody<B>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(mut asking) = this.asking.take() {
+            match asking.verdict.as_mut().poll(cx) {
+                Poll::Pending => {
+                    *this.asking = Some(asking);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(admitted)) => {
+                    *this.lease = Some(let_in(&mut asking.request, admitted));
+                    this.running.set(Some(asking.inner.call(asking.request)));
+                }
+                Poll::Ready(Err(denied)) => *this.denied = Some(denied),
+            }
+        }
+        if let Some(denied) = this.denied.take() {
+            return Poll::Ready(Ok(refused(denied, *this.grpc)));
+        }
+        let Some(running) = this.running.as_mut().as_pin_mut() else {
+            unreachable!("a call is denied, asked for, or running")
+        };
+        let answer = ready!(running.poll(cx));
+        let (lease, grpc) = (this.lease.take(), *this.grpc);
+        Poll::Ready(answer.map(|response| response.map(|body| EntranceBody::new(body, lease, grpc))))
+    }
+}
+
+fn refused<B: Body>(denied: Denied, grpc: bool) -> Response<EntranceBody<B>> {
+    if grpc {
+        return trailers_only(refusal::denied(denied), EntranceBody::ended());
+    }
+    let mut response = Response::new(EntranceBody::ended());
+    if let Denied::Busy { retry_after, .. } = denied {
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        // Whole seconds, and never none.
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+        return response;
+    }
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    for challenge in [r#"Bearer realm="tasktally""#, r#"Basic realm="tasktally", charset="UTF-8""#] {
+        response.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}
+
+/// A body that ends with its caller's credentials; without an inner body it has ended.
+pub struct EntranceBody<B> {
+    inner: Option<B>,
+    lease: Option<Lease>,
+    /// There once the body had to wait, which an answer made at once never does.
+    over: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    has_sent: bool,
+    grpc: bool,
+}
+
+impl<B> EntranceBody<B> {
+    fn new(inner: B, lease: Option<Lease>, grpc: bool) -> Self {
+        Self { inner: Some(inner), lease, over: None, has_sent: false, grpc }
+    }
+
+    fn ended() -> Self {
+        Self { inner: None, lease: None, over: None, has_sent: false, grpc: false }
+    }
+
+    fn poll_over(&mut self, lease: &Lease, cx: &mut Context<'_>) -> bool {
+        let over = self.over.get_or_insert_with(|| {
+            let stalled = lease.clone();
+            // A client that reads nothing is not polled, and must not keep what is no longer its own.
+            arm(async move {
+                stalled.over().await;
+                tokio::time::sleep(READ_GRACE).await;
+            });
+            Box::pin(lease.clone().over())
+        });
+        over.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl<B> Body for EntranceBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let polled = Pin::new(inner).poll_frame(cx).map_err(Into::into);
+        let Some(lease) = this.lease.take() else { return polled };
+        let is_over = match &polled {
+            Poll::Pending => this.poll_over(&lease, cx),
+            // The first data is what the call asked for while its caller was known; later ones are a stream's.
+            Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
+                std::mem::replace(&mut this.has_sent, true) && lease.is_over()
+            }
+            Poll::Ready(_) => false,
+        };
+        if !is_over {
+            this.lease = Some(lease);
+            return polled;
+        }
+        let grpc = this.grpc;
+        *this = Self::ended();
+        Poll::Ready(Some(if grpc {
+            Ok(trailers(&refusal::lease_over()))
+        } else {
+            Err("the credentials of the caller are no longer good".into())
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (&self.inner, &self.lease) {
+            (None, _) => SizeHint::with_exact(0),
+            (Some(inner), None) => inner.size_hint(),
+            // It may be cut, so no length may be promised.
+            (Some(_), Some(_)) => SizeHint::new(),
+        }
+    }
+}
