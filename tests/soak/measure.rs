@@ -50,43 +50,47 @@ pub fn descriptors(process: u32) -> u64 {
     fs::read_dir(format!("/proc/{process}/fd")).expect("the server runs").count() as u64
 }
 
+/// By this share of what is usual the retained events of an hour may differ, to be compared with others.
+const UNLIKE: f64 = 0.15;
+
 /// How something went on over the hours of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trend {
     /// The median of each whole hour.
     pub hours: Vec<f64>,
-    /// By so much an hour: the median of the slopes between all hours, which one odd hour does not move.
-    pub slope: f64,
+    /// What it has grown by over these hours: the median of the slopes between all of them, which one odd hour does not
+    /// move, times their number.
+    pub growth: f64,
 }
 
 impl Trend {
-    /// `None` with less than three whole hours.
+    /// `None` with less than three whole hours that compare. One without a sample, when the machine stood still, is left
+    /// out, and so is one in which the machine was too slow for the load, and little retained.
     pub fn of(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> Option<Trend> {
         let (first, last) = (samples.first()?.hour.ceil() as i64, samples.last()?.hour.floor() as i64);
-        let of_hour = |hour: i64| {
-            let within = samples.iter().filter(|sample| sample.hour.floor() as i64 == hour);
-            median(within.map(&figure).collect())
+        let of_hours = |figure: &dyn Fn(&Sample) -> f64| -> Vec<(i64, f64)> {
+            let of_hour = |hour: i64| {
+                let within = samples.iter().filter(|sample| sample.hour.floor() as i64 == hour);
+                Some((hour, median(within.map(figure).collect())?))
+            };
+            (first..last).filter_map(of_hour).collect()
         };
-        let hours: Vec<f64> = (first..last).map(of_hour).collect::<Option<_>>()?;
+        let retained = of_hours(&|sample| sample.retained as f64);
+        let usual = median(retained.iter().map(|(_, retained)| *retained).collect())?;
+        let mut hours = of_hours(&figure);
+        let mut compares = retained.iter().map(|(_, retained)| (retained - usual).abs() <= usual * UNLIKE);
+        hours.retain(|_| compares.next().is_some_and(|compares| compares));
         if hours.len() < 3 {
             return None;
         }
         let mut slopes = Vec::new();
-        for (from, one) in hours.iter().enumerate() {
-            for (to, other) in hours.iter().enumerate().skip(from + 1) {
+        for (at, (from, one)) in hours.iter().enumerate() {
+            for (to, other) in &hours[at + 1..] {
                 slopes.push((other - one) / (to - from) as f64);
             }
         }
-        Some(Trend { slope: median(slopes)?, hours })
-    }
-
-    /// What it has grown by over these hours, as the trend has it.
-    pub fn growth(&self) -> f64 {
-        self.slope * (self.hours.len() - 1) as f64
-    }
-
-    pub fn start(&self) -> f64 {
-        self.hours[0]
+        let length = hours.last()?.0 - hours.first()?.0;
+        Some(Trend { growth: median(slopes)? * length as f64, hours: hours.into_iter().map(|(_, one)| one).collect() })
     }
 }
 
@@ -117,7 +121,7 @@ mod tests {
     }
 
     fn growth(bytes: impl Fn(f64) -> f64) -> f64 {
-        Trend::of(&samples(bytes), |sample| sample.resident_bytes as f64).unwrap().growth()
+        Trend::of(&samples(bytes), |sample| sample.resident_bytes as f64).unwrap().growth
     }
 
     #[test]
@@ -131,6 +135,24 @@ mod tests {
     fn what_grows_beneath_that_is_found() {
         let leak = |hour: f64| 5e6 + 1e6 * hour.fract() + 4e5 * hour;
         assert!((growth(leak) / 4e5 - 3.0).abs() < 0.2, "{}", growth(leak));
+    }
+
+    #[test]
+    fn an_hour_that_the_machine_stood_still_for_is_left_out() {
+        let mut samples = samples(|hour| 5e6 + 4e5 * hour.floor());
+        samples.retain(|sample| sample.hour.floor() != 9.0);
+        let trend = Trend::of(&samples, |sample| sample.resident_bytes as f64).unwrap();
+        assert_eq!((trend.hours.len(), trend.growth), (3, 3.0 * 4e5));
+    }
+
+    #[test]
+    fn an_hour_of_little_load_is_left_out() {
+        let mut samples = samples(|_| 5e6);
+        for sample in &mut samples {
+            let is_slow = sample.hour.floor() == 8.0;
+            (sample.retained, sample.resident_bytes) = if is_slow { (10, 1_000_000) } else { (100, 5_000_000) };
+        }
+        assert_eq!(Trend::of(&samples, |sample| sample.resident_bytes as f64).unwrap().hours, [5e6; 3]);
     }
 
     #[test]

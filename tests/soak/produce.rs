@@ -26,6 +26,9 @@ const WAITING: usize = 8;
 /// Requests of one stream that wait for their answers.
 const STREAM_WINDOW: usize = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Events that are older than this before they are first sent never come about. When the machine is too slow for the load
+/// it is so for the producers too; and what is in doubt after a kill needs time to be settled: here 18 seconds.
+const OLDEST_SENT_MS: i64 = RETENTION_MS / 8 * 3;
 /// Batches that a producer sends over one connection.
 const CONNECTION_BATCHES: u32 = 60;
 
@@ -63,10 +66,13 @@ pub fn feed(world: Arc<World>, mut source: Source) -> (impl Future<Output = ()>,
 }
 
 impl UnderWay {
-    async fn begin(world: &World, batch: Vec<Item>) -> UnderWay {
+    async fn begin(world: &World, mut batch: Vec<Item>) -> UnderWay {
         let named: BTreeSet<usize> = batch.iter().filter_map(|item| world.home_of(&item.event.workspace_sid)).collect();
         let homes: Vec<usize> = named.into_iter().collect();
-        UnderWay { batch, _held: world.hold(&homes).await, homes, in_doubt: false }
+        let held = world.hold(&homes).await;
+        let oldest_ms = world.clock.now_ms() - OLDEST_SENT_MS;
+        batch.retain(|item| matches!(item.fate, Fate::Refused(_)) || timestamp_ms(&item.event) >= oldest_ms);
+        UnderWay { batch, _held: held, homes, in_doubt: false }
     }
 
     fn request(&self) -> v1::IngestEventsRequest {
@@ -77,14 +83,23 @@ impl UnderWay {
     fn settle(self, world: &World, answers: &[v1::IngestEventsResponse]) {
         let oldest_ms = world.clock.now_ms() - RETENTION_MS;
         let mut refused: BTreeMap<usize, RejectionReason> = BTreeMap::new();
+        let mut refusals: HashMap<usize, usize> = HashMap::new();
         for answer in answers {
             let sum = answer.accepted + answer.duplicates + answer.rejected.len() as i64;
             assert_eq!(sum, self.batch.len() as i64, "{answer:?}");
-            refused.extend(answer.rejected.iter().map(|rejected| (rejected.index as usize, rejected.reason())));
+            for rejected in &answer.rejected {
+                refused.insert(rejected.index as usize, rejected.reason());
+                *refusals.entry(rejected.index as usize).or_default() += 1;
+            }
         }
+        // It may have become too old after one of them was taken.
+        refused.retain(|index, _| refusals[index] == answers.len());
         let (mut new, mut learned, mut acknowledged) = (0, HashMap::<usize, Vec<Event>>::new(), Vec::new());
         for (index, item) in self.batch.iter().enumerate() {
             match (item.fate, refused.get(&index)) {
+                // On a slow machine anything may have become too old on its way.
+                (Fate::Refused(_), Some(RejectionReason::TooOld))
+                    if item.event.timestamp.is_some() && timestamp_ms(&item.event) < oldest_ms => {}
                 (Fate::Refused(expected), found) => assert_eq!(found, Some(&expected), "{:?}", item.event),
                 (_, Some(RejectionReason::TooOld)) if timestamp_ms(&item.event) < oldest_ms => {
                     assert!(
@@ -107,7 +122,7 @@ impl UnderWay {
         let duplicates: i64 = answers.iter().map(|answer| answer.duplicates).sum();
         if self.in_doubt {
             assert!(accepted <= new, "{accepted} accepted, at most {new} were new");
-        } else if refused.values().all(|reason| *reason != RejectionReason::TooOld) || answers.len() == 1 {
+        } else {
             assert_eq!(accepted, new, "as many are accepted as were new");
         }
         let revision = answers.iter().map(|answer| answer.revision).max().expect("an answer at least");

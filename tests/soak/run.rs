@@ -33,7 +33,12 @@ const ASKERS: u64 = 3;
 const TELL_EVERY: Duration = Duration::from_secs(15);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// Lives of the first part end after this time, at random.
-const LIFE_SECONDS: std::ops::Range<f64> = 8.0..30.0;
+const LIFE_SECONDS: std::ops::Range<f64> = 5.0..20.0;
+
+/// mimalloc keeps what was freed for a second and longer, so that what is resident is mostly what the last bursts and
+/// checkpoints needed; with this it is what is in use. Two runs of one seed, sampled twice a second from the sixth second
+/// of each life on: without, quartiles of 85, 95 and 101 MiB and a peak of 128; with it 61, 68 and 74, and 93.
+const GIVE_BACK_AT_ONCE: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 
 /// What a run is like.
 pub struct Plan {
@@ -45,6 +50,8 @@ pub struct Plan {
     pub binary: Option<PathBuf>,
     /// Between two comparisons.
     pub compare_every: Duration,
+    /// Whether it is to tell that nothing grows, for which it must be long enough.
+    pub judges_growth: bool,
 }
 
 impl Plan {
@@ -61,6 +68,7 @@ impl Plan {
             events_a_second: setting("EVENTS", 1_500.0),
             binary: std::env::var_os("TASKTALLY_SOAK_BINARY").map(PathBuf::from),
             compare_every: Duration::from_secs(2),
+            judges_growth: true,
         }
     }
 
@@ -70,13 +78,14 @@ impl Plan {
             length: Duration::from_secs(12),
             events_a_second: 500.0,
             compare_every: Duration::from_millis(500),
+            judges_growth: false,
             ..Plan::from_environment()
         }
     }
 
     /// The part of restarts.
     fn restarts(&self) -> Duration {
-        self.length.mul_f64(0.36)
+        self.length.mul_f64(0.2)
     }
 
     fn life(&self, rng: &mut ChaCha8Rng) -> Duration {
@@ -157,7 +166,9 @@ impl Run {
         }
         self.stop();
         report::print(&self.world, &self.lives, &self.samples, self.begun.elapsed());
-        report::judge(&self.samples);
+        if self.plan.judges_growth {
+            report::judge(&self.samples);
+        }
     }
 
     fn process(&self) -> u32 {
@@ -174,7 +185,8 @@ impl Run {
         let partitions = self.rng.random_range(1..=4).to_string();
         let launch = Launch::on(self.data_dir.path())
             .with(["--retention", &retention, "--checkpoint-interval", "2s", "--partitions", &partitions])
-            .within(self.world.clock.go_on());
+            .within(self.world.clock.go_on())
+            .within([GIVE_BACK_AT_ONCE]);
         let launch = match &self.plan.binary {
             Some(binary) => launch.of(binary),
             None => launch,

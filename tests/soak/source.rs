@@ -15,9 +15,9 @@ use crate::common::events::at;
 
 /// Share of events that are sent late, in percent.
 const LATE: u32 = 10;
-/// How late at most. What a kill leaves in doubt must be sent again before it is too old: this leaves half of the
-/// retention for it.
-const LATE_BY_MS: i64 = RETENTION_MS / 2;
+/// How late at most. What a kill leaves in doubt must be sent again before it is too old: this leaves three
+/// quarters of the retention for it, 22 seconds of a machine that stands still.
+const LATE_BY_MS: i64 = RETENTION_MS / 4;
 /// Share of tasks of which nothing more is heard, in percent: dropped once they have been silent for the retention.
 const ABANDONED: u32 = 2;
 /// An abandoned task's last version that is heard of.
@@ -189,7 +189,8 @@ impl Source {
                 RejectionReason::TooOld
             }
             1 => {
-                event.timestamp = Some(at(now_ms + HOUR_MS));
+                // Not even a minute on its way makes it lawful.
+                event.timestamp = Some(at(now_ms + 3 * HOUR_MS));
                 RejectionReason::TooNew
             }
             2 if is_bound => {
