@@ -8,7 +8,8 @@
 //! 4. [`pipeline`]: one owner for each share of the workspaces: admit → append and sync → apply → publish → reply.
 //! 5. [`api`]: the wire. The only room that knows the messages of the contract.
 //! 6. [`server`]: the transport. One port, bounded connections, deadlines, draining, health.
-//! 7. [`run`]: wiring. From a configuration to a running server, and back to an exit code.
+//! 7. [`tls`]: certificates, and the handshake in front of the transport.
+//! 8. [`run`]: wiring. From a configuration to a running server, and back to an exit code.
 //!
 //! [`upkeep`] works on a data directory that no server has: verify, export, rebuild.
 //!
@@ -34,4 +35,5 @@ pub mod pipeline;
 pub mod run;
 pub mod server;
 pub mod simulate;
+pub mod tls;
 pub mod upkeep;

@@ -31,6 +31,31 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// Time in which a keep-alive ping must be answered before the connection counts as dead.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
+// ---- TLS -----------------------------------------------------------------------------------------------------------
+
+/// Bytes of one file of keys or certificates: the bundle of all public authorities has a quarter of it.
+pub const TLS_FILE_BYTES: u64 = 1024 * 1024;
+
+/// TLS handshakes under way at a time, of which a quarter for one peer: each costs a signature, some 0.1 to 1 ms of a
+/// core, so this is what a core does in a blink; clients that come back all at once after a restart wait their turn.
+pub const TLS_HANDSHAKES: usize = 512;
+
+/// Time between two looks at the TLS files: what an operator waits without wondering, and a few reads of small files.
+pub const TLS_RELOAD_INTERVAL_MIN: Duration = Duration::from_millis(10);
+pub const TLS_RELOAD_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Days before its end from which on a certificate is spoken of: authorities that renew by themselves do so with 30 days
+/// left, so that at 14 something is wrong and there is time to mend it.
+pub const TLS_EXPIRY_NOTICE_DAYS: i64 = 14;
+
+// ---- The port for probes --------------------------------------------------------------------------------------------
+
+/// Connections at a time on the port for probes: one a prober, and there are few.
+pub const PROBE_CONNECTIONS: usize = 64;
+
+/// Calls at a time on one of them.
+pub const PROBE_STREAMS: u32 = 16;
+
 // ---- The pipeline ---------------------------------------------------------------------------------------------------
 
 /// Events that wait in the queue of one partition: some 0.3 s of work, and under 100 MB of decoded events.

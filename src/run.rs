@@ -2,7 +2,9 @@
 //!
 //! The port is open from the first moment: health says NOT_SERVING and every call UNAVAILABLE while the journal is
 //! replayed. Shutting down is the same way back: NOT_SERVING, streams end, calls in flight finish, a checkpoint is
-//! written, the journal is closed.
+//! written, the journal is closed. Only the port for probes answers until then.
+
+mod listening;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -10,7 +12,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -25,6 +26,9 @@ use crate::pipeline::{
     self, AccountLimits, GrowthLimits, JournalHealth, Keeper, Pipeline, RecoveryError, Running, SystemClock,
 };
 use crate::server::{self, Health, Outcome};
+use crate::tls::TlsError;
+
+use listening::{Identity, Probes, Serving};
 
 /// How often it is looked whether a checkpoint is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -47,6 +51,8 @@ pub enum ServeError {
     Runtime(std::io::Error),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error("cannot read the journal: {0}")]
@@ -72,20 +78,24 @@ pub fn serve(config: ServeConfig) -> Result<ExitCode, ServeError> {
 async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let mut signals = Signals::listen().map_err(ServeError::Runtime)?;
     raise_file_limit();
-    let failed = |source| ServeError::Listen { address: config.listen, source };
-    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    let identity = Identity::load(&config.tls)?;
+    let listener = listening::bind(config.listen).await?;
+    let address = listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    tracing::info!(%address, tls = config.tls.is_on(), version = env!("CARGO_PKG_VERSION"), "listening");
 
     let stop = CancellationToken::new();
     let health = Health::starting(INGEST, READS).await;
+    let probes = match config.tls.health_listen {
+        Some(address) => Some(Probes::open(address, &health).await?),
+        None => None,
+    };
     let pipeline = Pipeline::default();
     let links = Arc::new(Links::new(&config.public_base(address)));
     let api = Api { pipeline: pipeline.clone(), links, limits: api_limits(&config), stop: stop.clone() };
     let router = server::router(routes(&api, &health));
     let bound = config.shutdown_timeout / 2;
     let settings = server::Settings { drained: is_endless, ..server::Settings::default() };
-    let serving = tokio::spawn(server::serve(listener, router, settings, stop.clone(), bound));
+    let serving = Serving { router, settings, stop: stop.clone(), bound }.begin(listener, identity);
 
     let (starting, config_there) = (pipeline.clone(), config.clone());
     let mut started = spawn_blocking(move || start(&config_there, address, starting));
@@ -98,9 +108,9 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
         }
     };
     health.serving().await;
-    greet(&config, address);
+    greet(&config, address, probes.as_ref());
 
-    let life = Life { config, pipeline, health, stop, serving };
+    let life = Life { config, pipeline, health, stop, serving, probes };
     life.live(running, signals).await
 }
 
@@ -198,18 +208,25 @@ fn api_limits(config: &ServeConfig) -> ApiLimits {
 }
 
 /// Says on standard output where the server is and how to try it. A closed standard output is no trouble.
-fn greet(config: &ServeConfig, address: SocketAddr) {
+fn greet(config: &ServeConfig, address: SocketAddr, probes: Option<&Probes>) {
     let data = if config.ephemeral {
         "nowhere: --ephemeral, every event is gone when this process ends".to_owned()
     } else {
         std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()).display().to_string()
     };
+    let health = probes.map_or(String::new(), |probes| format!("health {} (plaintext)\n", probes.address));
+    let (url, ca, security) = if config.tls.is_on() {
+        (format!("https://{address}"), " --tls-ca CA.pem", "-cacert CA.pem")
+    } else {
+        (address.to_string(), "", "-plaintext")
+    };
     let _ = writeln!(
         std::io::stdout(),
         "tasktally {version} listens on {address}\n\
          data   {data}\n\
-         try    tasktally simulate --backfill 1h --address {address}\n       \
-         grpcurl -plaintext {address} tasktally.v1.StatisticsService/ListWorkspaces",
+         {health}\
+         try    tasktally simulate --backfill 1h --address {url}{ca}\n       \
+         grpcurl {security} {address} tasktally.v1.StatisticsService/ListWorkspaces",
         version = env!("CARGO_PKG_VERSION"),
     );
 }
@@ -240,6 +257,7 @@ struct Life {
     health: Health,
     stop: CancellationToken,
     serving: JoinHandle<Outcome>,
+    probes: Option<Probes>,
 }
 
 impl Life {
@@ -288,6 +306,9 @@ impl Life {
                 tracing::info!(connections = outcome.accepted, cut = outcome.cut, "connections closed");
             }
             keeping.finish(running).await;
+            if let Some(probes) = self.probes {
+                probes.close().await;
+            }
         };
         tokio::select! {
             outcome = tokio::time::timeout(self.config.shutdown_timeout, orderly) => match outcome {

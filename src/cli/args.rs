@@ -48,13 +48,33 @@ impl ClientCommand {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionArgs {
-    /// Server to talk to: http://HOST:PORT, HOST:PORT or HOST.
+    /// Server to talk to: http://HOST:PORT, HOST:PORT or HOST; https://HOST:PORT speaks TLS and needs --tls-ca.
     #[arg(long, env = "TASKTALLY_ADDRESS", value_name = "URL", default_value = "http://127.0.0.1:50051", value_parser = address)]
     pub address: String,
 
     /// Time that connecting, and then each call, may take. A watch or a stream as a whole has no limit.
     #[arg(long, env = "TASKTALLY_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = timeout)]
     pub timeout: Duration,
+
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+/// Whom to trust at an https:// address, and who we are there.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TlsArgs {
+    /// PEM file of the authorities that may have signed the server's certificate. No others are trusted: none are built
+    /// in, and the system's are used only if named here (often /etc/ssl/certs/ca-certificates.crt).
+    #[arg(long, env = "TASKTALLY_TLS_CA", value_name = "FILE")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// PEM file of the certificate to show to a server that asks for one.
+    #[arg(long, env = "TASKTALLY_CLIENT_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of --tls-cert, PEM.
+    #[arg(long, env = "TASKTALLY_CLIENT_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -242,19 +262,19 @@ pub(crate) fn moment(text: &str) -> Result<Moment, String> {
         .map_err(|_| "neither a time such as 2026-01-31T08:00:00Z nor a duration such as 2h".to_owned())
 }
 
-/// An address as `http://HOST:PORT`; a bare host takes the service's own port.
+/// An address as `http://HOST:PORT` or `https://HOST:PORT`; a bare host takes the service's own port.
 fn address(text: &str) -> Result<String, String> {
-    let scheme_less = text.strip_prefix("http://").unwrap_or(text);
-    if text.starts_with("https://") {
-        return Err("this version speaks http:// only; put it behind a proxy that ends TLS".to_owned());
-    }
+    let (scheme, scheme_less) = match text.strip_prefix("https://") {
+        Some(rest) => ("https", rest),
+        None => ("http", text.strip_prefix("http://").unwrap_or(text)),
+    };
     let uri: http::Uri = format!("http://{scheme_less}").parse().map_err(|error| format!("not an address: {error}"))?;
     let misplaced = scheme_less.contains("://") || uri.query().is_some() || !matches!(uri.path(), "" | "/");
     match uri.authority() {
         Some(authority) if !misplaced && !authority.host().is_empty() && !authority.as_str().contains('@') => {
-            Ok(format!("http://{}:{}", authority.host(), authority.port_u16().unwrap_or(50051)))
+            Ok(format!("{scheme}://{}:{}", authority.host(), authority.port_u16().unwrap_or(50051)))
         }
-        _ => Err("must be http://HOST:PORT, HOST:PORT or HOST".to_owned()),
+        _ => Err("must be http://HOST:PORT, https://HOST:PORT, HOST:PORT or HOST".to_owned()),
     }
 }
 
@@ -294,12 +314,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_come_in_three_forms() {
+    fn addresses_come_in_four_forms() {
         assert_eq!(address("http://stats.example:1234/").unwrap(), "http://stats.example:1234");
         assert_eq!(address("127.0.0.1:7").unwrap(), "http://127.0.0.1:7");
         assert_eq!(address("[::1]:7").unwrap(), "http://[::1]:7");
         assert_eq!(address("stats").unwrap(), "http://stats:50051");
-        for text in ["", "https://x", "ftp://x", "http://x/path", "http://u:p@x", "a b", "http://:80"] {
+        assert_eq!(address("https://stats").unwrap(), "https://stats:50051");
+        for text in ["", "https://", "https://x/path", "ftp://x", "http://x/path", "http://u:p@x", "a b", "http://:80"]
+        {
             assert!(address(text).is_err(), "{text:?}");
         }
     }

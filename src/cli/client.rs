@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::args::{ConnectionArgs, SubjectArgs};
 use super::failure::Failure;
+use super::trust;
 use crate::api::proto::v1::admin_service_client::AdminServiceClient;
 use crate::api::proto::v1::ingest_service_client::IngestServiceClient;
 use crate::api::proto::v1::statistics_service_client::StatisticsServiceClient;
@@ -33,6 +34,10 @@ impl Server {
             .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
             .user_agent(concat!("tasktally/", env!("CARGO_PKG_VERSION")))
             .map_err(|error| Failure::Usage(error.to_string()))?;
+        let endpoint = match trust::client_tls(args)? {
+            Some(tls) => endpoint.tls_config(tls).map_err(|error| Failure::Usage(trust::explain(&error)))?,
+            None => endpoint,
+        };
         Ok(Server { channel: endpoint.connect_lazy(), address: args.address.clone(), timeout: args.timeout })
     }
 
@@ -54,7 +59,11 @@ impl Server {
 
     /// `HOST:PORT`, as grpcurl wants it.
     pub fn authority(&self) -> &str {
-        self.address.trim_start_matches("http://")
+        self.address.split_once("://").map_or(self.address.as_str(), |(_, authority)| authority)
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.address.starts_with("https://")
     }
 
     pub fn timeout(&self) -> Duration {

@@ -18,6 +18,7 @@ pub mod offline;
 pub mod progress;
 mod render;
 pub mod text;
+mod trust;
 mod watch;
 
 use std::io::{self, Write};

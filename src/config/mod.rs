@@ -5,6 +5,7 @@ mod bounds;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::cli::offline::OfflineCommand;
 
 pub use bounds::BoundsConfig;
 pub use serve::ServeConfig;
+pub use tls::{ClientAuth, TlsSettings};
 
 /// What the process was asked to do.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use clap::builder::BoolishValueParser;
 
 use super::bounds::BoundsConfig;
 use super::duration_within;
+use super::tls::TlsSettings;
 use crate::limits;
 
 /// Where the server listens, what it keeps, and for how long.
@@ -30,7 +31,7 @@ pub struct ServeConfig {
     #[arg(long, env = "TASKTALLY_RETENTION", value_name = "DURATION", default_value = "30d", value_parser = retention)]
     pub retention: Duration,
 
-    /// Base of the `url` fields of answers, such as https://stats.example.com [default: http:// and where it listens]
+    /// Base of the `url` fields of answers, such as https://stats.example.com [default: http:// or https:// and where it listens]
     #[arg(long, env = "TASKTALLY_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
     pub public_url: Option<String>,
 
@@ -47,17 +48,21 @@ pub struct ServeConfig {
     pub checkpoint_interval: Duration,
 
     #[command(flatten)]
+    pub tls: TlsSettings,
+
+    #[command(flatten)]
     pub bounds: BoundsConfig,
 }
 
 impl ServeConfig {
     /// The base of `url` fields, without a slash at its end, once it is known where the server really listens.
     pub fn public_base(&self, bound: SocketAddr) -> String {
+        let scheme = if self.tls.is_on() { "https" } else { "http" };
         match &self.public_url {
             Some(url) => url.clone(),
             // "Every address" is none that a client could open.
-            None if bound.ip().is_unspecified() => format!("http://localhost:{}", bound.port()),
-            None => format!("http://{bound}"),
+            None if bound.ip().is_unspecified() => format!("{scheme}://localhost:{}", bound.port()),
+            None => format!("{scheme}://{bound}"),
         }
     }
 }
@@ -66,7 +71,7 @@ pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::PARTITIONS))
 }
 
-fn socket_address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     let mut found = text.to_socket_addrs().map_err(|error| format!("not an ADDRESS:PORT: {error}"))?;
     found.next().ok_or_else(|| "the name has no address".to_owned())
 }

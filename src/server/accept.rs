@@ -1,5 +1,6 @@
 //! Where connections come from, and what to do when none can be taken.
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use super::peer::Peer;
+use std::{future::Future, io, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -18,24 +19,24 @@ pub trait Accept: Send {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// The next stream and its peer. Dropping the future loses no stream.
-    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
 }
 
 impl Accept for TcpListener {
     type Stream = TcpStream;
 
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = TcpListener::accept(self).await?;
+    async fn accept(&mut self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, address) = TcpListener::accept(self).await?;
         // Answers are small and pushed as they come; Nagle's algorithm would hold each for the peer's delayed
         // acknowledgement. A socket that refuses is closing, and says so on its first read.
         let _ = stream.set_nodelay(true);
-        Ok((stream, peer))
+        Ok((stream, address.into()))
     }
 }
 
 /// The next stream, however long it takes. A connection that died in the queue is skipped; for any other trouble, such as
 /// a full file table, it waits and tries again: it is the machine's trouble, it passes, and open connections go on.
-pub async fn next<A: Accept>(acceptor: &mut A) -> (A::Stream, SocketAddr) {
+pub async fn next<A: Accept>(acceptor: &mut A) -> (A::Stream, Peer) {
     let mut wait = FIRST_WAIT;
     let mut failures = 0_u64;
     loop {
@@ -69,7 +70,7 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::VecDeque;
+    use std::{collections::VecDeque, net::SocketAddr};
     use tokio::{
         io::{DuplexStream, duplex},
         time::Instant,
@@ -85,11 +86,11 @@ mod tests {
     impl Accept for Failing {
         type Stream = DuplexStream;
 
-        async fn accept(&mut self) -> io::Result<(DuplexStream, SocketAddr)> {
+        async fn accept(&mut self) -> io::Result<(DuplexStream, Peer)> {
             self.1 += 1;
             match self.0.pop_front() {
                 Some(number) => Err(io::Error::from_raw_os_error(number)),
-                None => Ok((duplex(1).0, SocketAddr::from(([127, 0, 0, 1], 1)))),
+                None => Ok((duplex(1).0, SocketAddr::from(([127, 0, 0, 1], 1)).into())),
             }
         }
     }

@@ -1,5 +1,5 @@
 //! One connection, from its first byte to its last, and the bounds on all of them.
-use super::{fuse::Streams, guard::Guarded};
+use super::{fuse::Streams, guard::Guarded, peer::Peer};
 use axum::body::Body as RequestBody;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -10,7 +10,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
-use std::{net::SocketAddr, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{BoxError, Service, ServiceExt};
@@ -99,12 +99,6 @@ impl Connections {
     }
 }
 
-/// Who is at the other end of the connection that a request came on; an extension of every request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    pub address: SocketAddr,
-}
-
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -124,7 +118,7 @@ pub(super) struct Stop {
 /// Serves one connection until it ends, finishing the calls in flight once `stop.graceful` fires and dropping everything
 /// once `stop.force` does.
 pub(super) async fn run<T, S, B>(
-    (io, peer): (T, SocketAddr),
+    (io, peer): (T, Peer),
     service: S,
     builder: &auto::Builder<Streams>,
     settings: &Connections,
@@ -139,9 +133,10 @@ where
     B::Error: Into<BoxError>,
 {
     let io = TokioIo::new(Guarded::new(io, settings.preface_timeout, settings.write_stall_timeout));
+    let address = peer.address;
     let service = TowerToHyperService::new(service.map_request(move |request: Request<Incoming>| {
         let mut request = request.map(RequestBody::new);
-        request.extensions_mut().insert(Peer { address: peer });
+        request.extensions_mut().insert(peer.clone());
         request
     }));
     let mut connection = pin!(builder.serve_connection(io, service));
@@ -158,7 +153,7 @@ where
     };
     if let Err(error) = ended {
         // Peers vanish all the time; it is news only to somebody who is looking for it.
-        tracing::debug!(%peer, error, "a connection ended in an error");
+        tracing::debug!(peer = %address, error, "a connection ended in an error");
     }
     End::Own
 }

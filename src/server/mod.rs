@@ -18,24 +18,25 @@ mod fuse;
 mod guard;
 mod health;
 mod panic;
+mod peer;
 mod refusal;
 #[cfg(test)]
 mod tests;
 
 pub use accept::Accept;
-pub use connection::{Connections, Peer};
+pub use connection::Connections;
 pub use deadline::DeadlineLayer;
 #[doc(hidden)] // open for fuzz/
 pub use deadline::parse as parse_timeout;
 pub use drain::{DrainLayer, is_library_stream};
 pub use health::Health;
 pub use panic::PanicLayer;
+pub use peer::{Peer, PeerCertificate};
 
 use axum::{Router, body::Body, response::IntoResponse};
 use connection::{End, Stop};
 use http::{Request, Response, StatusCode};
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -139,7 +140,7 @@ pub async fn serve<A: Accept>(
 }
 
 /// The next connection, once there is a slot for it.
-async fn take<A: Accept>(slots: &mut Slots, acceptor: &mut A) -> ((A::Stream, SocketAddr), OwnedSemaphorePermit) {
+async fn take<A: Accept>(slots: &mut Slots, acceptor: &mut A) -> ((A::Stream, Peer), OwnedSemaphorePermit) {
     let slot = slots.take().await;
     (accept::next(acceptor).await, slot)
 }

@@ -18,6 +18,7 @@ pub(super) struct Summary {
     account_sid: String,
     workspace_sids: Vec<String>,
     authority: String,
+    is_tls: bool,
     seed: u64,
     start: String,
     workers: usize,
@@ -30,6 +31,7 @@ impl Summary {
             account_sid: centre.account_sid().to_owned(),
             workspace_sids: centre.workspace_sids(),
             authority: server.authority().to_owned(),
+            is_tls: server.is_tls(),
             seed: args.seed,
             start: rfc3339(start_ms),
             workers: args.workers,
@@ -93,10 +95,16 @@ impl Summary {
     fn tries(&self) -> String {
         let Some(sid) = self.workspace_sids.first() else { return String::new() };
         let authority = &self.authority;
-        let address = if authority == "127.0.0.1:50051" { String::new() } else { format!(" --address {authority}") };
+        let (address, security) = if self.is_tls {
+            (format!(" --address https://{authority} --tls-ca CA.pem"), "-cacert CA.pem")
+        } else if authority == "127.0.0.1:50051" {
+            (String::new(), "-plaintext")
+        } else {
+            (format!(" --address {authority}"), "-plaintext")
+        };
         format!(
             "Try:\n  tasktally get{address} {sid}\n  tasktally watch{address} {sid}\n  \
-             grpcurl -plaintext -d '{{\"workspace_sid\":\"{sid}\"}}' {authority} \
+             grpcurl {security} -d '{{\"workspace_sid\":\"{sid}\"}}' {authority} \
              tasktally.v1.StatisticsService/GetStatistics\n"
         )
     }
@@ -112,6 +120,7 @@ mod tests {
             account_sid: "AC1".to_owned(),
             workspace_sids: vec!["WS1".to_owned(), "WS2".to_owned()],
             authority: "stats:7".to_owned(),
+            is_tls: false,
             seed: 1,
             start: "2026-01-31T08:00:00.000Z".to_owned(),
             workers: 60,

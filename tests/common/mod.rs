@@ -4,6 +4,7 @@
 //! honest delay turns a hang into a failure.
 #![allow(dead_code, reason = "each test binary compiles this module and uses its own share of it")]
 
+pub mod authority;
 pub mod calls;
 pub mod details;
 pub mod events;

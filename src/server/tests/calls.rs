@@ -24,7 +24,7 @@ async fn http_1_is_spoken_on_the_same_port() {
 #[tokio::test(start_paused = true)]
 async fn a_request_knows_its_peer() {
     let server = Server::new(answering(|request| async move {
-        let Peer { address: peer } = request.extensions().get().cloned().unwrap();
+        let Peer { address: peer, .. } = request.extensions().get().cloned().unwrap();
         Response::new(Body::from(peer.to_string()))
     }));
     let answer = read(server.client().await.get("/plain").await.unwrap()).await.unwrap();

@@ -93,5 +93,5 @@ async fn tcp_connections_do_not_delay_small_answers() {
     let client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, peer) = Accept::accept(&mut listener).await.unwrap();
     assert!(stream.nodelay().unwrap());
-    assert_eq!(peer, client.local_addr().unwrap());
+    assert_eq!(peer.address, client.local_addr().unwrap());
 }

@@ -15,7 +15,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use std::{future::pending, io, time::Duration};
+use std::{future::pending, io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{DuplexStream, duplex},
     sync::{mpsc, oneshot},
@@ -32,9 +32,9 @@ struct Memory(mpsc::UnboundedReceiver<DuplexStream>);
 impl Accept for Memory {
     type Stream = DuplexStream;
 
-    async fn accept(&mut self) -> io::Result<(DuplexStream, SocketAddr)> {
+    async fn accept(&mut self) -> io::Result<(DuplexStream, Peer)> {
         match self.0.recv().await {
-            Some(stream) => Ok((stream, peer())),
+            Some(stream) => Ok((stream, peer().into())),
             None => pending().await,
         }
     }

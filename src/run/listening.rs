@@ -1,0 +1,101 @@
+//! The ports: the one that everything is served on, with or without TLS, and the one for probes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::service::Routes;
+
+use super::ServeError;
+use crate::config::{ClientAuth, TlsSettings};
+use crate::limits;
+use crate::server::{self, Connections, Health, Outcome};
+use crate::tls::{Files, Reload, Tls};
+
+/// How long the last probes may take once everything else has ended.
+const LAST_PROBES: Duration = Duration::from_millis(500);
+
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+}
+
+/// The server's identity, where it is to have one.
+pub struct Identity {
+    tls: Tls,
+    reload: Reload,
+    period: Duration,
+}
+
+impl Identity {
+    /// # Errors
+    /// What is wrong with the files.
+    pub fn load(settings: &TlsSettings) -> Result<Option<Identity>, ServeError> {
+        let (Some(cert), Some(key)) = (settings.tls_cert.clone(), settings.tls_key.clone()) else { return Ok(None) };
+        let client_required = settings.tls_client_auth == ClientAuth::Require;
+        let files = Files { cert, key, client_ca: settings.tls_client_ca.clone(), client_required };
+        let (tls, reload) = Tls::load(files, limits::TLS_HANDSHAKES)?;
+        Ok(Some(Identity { tls, reload, period: settings.tls_reload_interval }))
+    }
+}
+
+/// What is served on the main port, and how.
+pub struct Serving {
+    pub router: Router,
+    pub settings: server::Settings,
+    pub stop: CancellationToken,
+    /// How long a shutdown may wait for calls in flight.
+    pub bound: Duration,
+}
+
+impl Serving {
+    /// Serves in the background until `stop` fires and all is drained.
+    pub fn begin(self, listener: TcpListener, identity: Option<Identity>) -> JoinHandle<Outcome> {
+        let Serving { router, settings, stop, bound } = self;
+        match identity {
+            None => tokio::spawn(server::serve(listener, router, settings, stop, bound)),
+            Some(Identity { tls, reload, period }) => tokio::spawn(async move {
+                let _reload = AbortOnDropHandle::new(tokio::spawn(reload.run(period)));
+                server::serve(tls.over(listener), router, settings, stop, bound).await
+            }),
+        }
+    }
+}
+
+/// The port for probes: health alone, in plaintext. It says NOT_SERVING when a shutdown begins, and answers until the
+/// rest has ended, since a probe that finds nobody cannot tell a drain from a crash.
+pub struct Probes {
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinHandle<Outcome>,
+}
+
+impl Probes {
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn open(address: SocketAddr, health: &Health) -> Result<Probes, ServeError> {
+        let listener = bind(address).await?;
+        let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
+        tracing::info!(%address, "listening for health probes, in plaintext");
+        let router = server::router(Routes::new(health.service()));
+        let connections = Connections {
+            max_connections: limits::PROBE_CONNECTIONS,
+            max_concurrent_streams: limits::PROBE_STREAMS,
+            ..Connections::default()
+        };
+        let settings = server::Settings { connections, ..server::Settings::default() };
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(server::serve(listener, router, settings, stop.clone(), LAST_PROBES));
+        Ok(Probes { address, stop, serving })
+    }
+
+    /// Ends it, once everything else has.
+    pub async fn close(self) {
+        self.stop.cancel();
+        // Bounded by itself; and there is nothing left to do about a failure.
+        let _ = self.serving.await;
+    }
+}

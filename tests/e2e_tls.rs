@@ -1,0 +1,211 @@
+//! TLS as an operator and a client meet it: the real binary, its files, its commands.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use common::authority::{Authority, Identity, dns, file};
+use common::calls::Client;
+use common::process::{Launch, Server};
+use common::{HANG, eventually, in_time};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use tonic_health::pb::health_check_response::ServingStatus;
+
+/// The folder of a test: an authority, and what it gave the server.
+struct Home {
+    dir: tempfile::TempDir,
+    authority: Authority,
+}
+
+impl Home {
+    fn new() -> Home {
+        let home = Home { dir: tempfile::tempdir().unwrap(), authority: Authority::new("servers") };
+        home.authority.server().write(home.path(), "server");
+        file(home.path(), "ca.pem", &home.authority.pem());
+        home
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn launch(&self) -> Launch {
+        let dir = self.path().display();
+        let files = [format!("--tls-cert={dir}/server.pem"), format!("--tls-key={dir}/server.key")];
+        Launch::ephemeral().with(files).with(["--tls-reload-interval=20ms"])
+    }
+}
+
+fn endpoint(server: &Server, authority: &Authority, shows: Option<&Identity>) -> Endpoint {
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
+    let tls = match shows {
+        Some(Identity { cert, key }) => tls.identity(tonic::transport::Identity::from_pem(cert, key)),
+        None => tls,
+    };
+    let endpoint = Endpoint::from_shared(format!("https://{}", server.address)).unwrap();
+    endpoint.tls_config(tls).unwrap().connect_timeout(HANG)
+}
+
+/// Whether a new connection works for a client that trusts this authority.
+async fn connects(server: &Server, authority: &Authority, shows: Option<&Identity>) -> bool {
+    let Ok(channel) = endpoint(server, authority, shows).connect().await else { return false };
+    // In TLS 1.3 a client hears only at its first read that its certificate was not good enough.
+    Client { channel }.health_of("").await.is_ok()
+}
+
+/// Runs a client command; answers its exit code and everything that it printed.
+fn run(arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tasktally"));
+    let Output { status, stdout, stderr } = command.args(arguments).env_remove("RUST_LOG").output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    (status.code().unwrap(), text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_commands_reach_a_server_by_its_authority_and_no_other() {
+    let home = Home::new();
+    let server = home.launch().start();
+    assert!(server.out.contains(&format!("--address https://{} --tls-ca", server.address)), "{}", server.out.text());
+    let url = format!("https://{}", server.address);
+    let ca = home.path().join("ca.pem").display().to_string();
+    assert_eq!(run(&["healthcheck", "--address", &url, "--tls-ca", &ca]).0, 0);
+    let (code, text) = run(&["simulate", "--backfill", "2m", "--address", &url, "--tls-ca", &ca]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains(&format!("--address {url} --tls-ca")), "{text}");
+    assert_eq!(run(&["get", "--address", &url, "--tls-ca", &ca]).0, 0);
+
+    let other = file(home.path(), "other.pem", &Authority::new("other").pem()).display().to_string();
+    let (code, text) = run(&["healthcheck", "--address", &url, "--tls-ca", &other]);
+    assert!(code == 2 && text.contains("UNREACHABLE") && text.contains("UnknownIssuer"), "{code} {text}");
+    let (code, text) = run(&["get", "--address", &url]);
+    assert!(code == 2 && text.contains("needs --tls-ca"), "{code} {text}");
+    let (code, text) = run(&["get", "--address", &server.address, "--tls-ca", &ca]);
+    assert!(code == 2 && text.contains("--tls-ca is for https://"), "{code} {text}");
+    let (code, text) = run(&["get", "--address", &url, "--tls-ca", "nowhere.pem"]);
+    assert!(code == 5 && text.contains("--tls-ca nowhere.pem"), "{code} {text}");
+    let (code, text) = run(&["get", "--address", &url, "--tls-ca", &ca, "--tls-cert", &ca]);
+    assert!(code == 2 && text.contains("--tls-key"), "{code} {text}");
+    // Plaintext meets TLS: an answer in the end, not a hang.
+    assert_eq!(run(&["healthcheck", "--address", &server.address]).0, 2);
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mutual_tls_takes_clients_of_its_authority_only() {
+    let (home, clients) = (Home::new(), Authority::new("clients"));
+    let client_ca = file(home.path(), "clients.pem", &clients.pem());
+    let known = clients.client(&[dns("watcher.example")]);
+    let stranger = Authority::new("strangers").client(&[dns("watcher.example")]);
+    for (how, anonymous) in [("require", false), ("request", true)] {
+        let ca = format!("--tls-client-ca={}", client_ca.display());
+        let server = home.launch().with([ca, format!("--tls-client-auth={how}")]).start();
+        assert!(connects(&server, &home.authority, Some(&known)).await);
+        assert!(!connects(&server, &home.authority, Some(&stranger)).await);
+        assert_eq!(connects(&server, &home.authority, None).await, anonymous, "{how}");
+
+        let url = format!("https://{}", server.address);
+        let (cert, key) = known.write(home.path(), "known");
+        let ca = home.path().join("ca.pem");
+        let [ca, cert, key] = [ca, cert, key].map(|path| path.display().to_string());
+        let base = ["healthcheck", "--address", &url, "--tls-ca", &ca];
+        assert_eq!(run(&[&base[..], &["--tls-cert", &cert, "--tls-key", &key]].concat()).0, 0);
+        assert_eq!(run(&base).0, if anonymous { 0 } else { 2 });
+        server.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_change_are_in_force_without_a_restart() {
+    let (home, renewed) = (Home::new(), Authority::new("renewed"));
+    // As Kubernetes mounts a secret: the files are links into a folder that is itself a link, which is swapped.
+    let volume = |name: &str, identity: &Identity| {
+        let dir = home.path().join(name);
+        fs::create_dir(&dir).unwrap();
+        identity.write(&dir, "server");
+        dir
+    };
+    let point_at = |dir: &Path| {
+        let next = home.path().join("..next");
+        symlink(dir, &next).unwrap();
+        fs::rename(&next, home.path().join("..data")).unwrap();
+    };
+    point_at(&volume("first", &home.authority.server()));
+    for name in ["server.pem", "server.key"] {
+        fs::remove_file(home.path().join(name)).unwrap();
+        symlink(Path::new("..data").join(name), home.path().join(name)).unwrap();
+    }
+    let server = home.launch().start();
+    let before = Client::at(endpoint(&server, &home.authority, None)).await;
+    assert!(before.health_of("").await.is_ok());
+
+    let broken = Identity { key: Authority::new("x").server().key, ..renewed.server() };
+    point_at(&volume("second", &broken));
+    server.logs("does not belong to the certificate");
+    assert!(connects(&server, &home.authority, None).await, "what was in force stays so");
+
+    point_at(&volume("third", &renewed.server()));
+    server.logs("new connections see them");
+    assert!(connects(&server, &renewed, None).await);
+    assert!(!connects(&server, &home.authority, None).await);
+    assert!(before.health_of("").await.is_ok(), "the connection from before goes on");
+    server.stop();
+}
+
+#[test]
+fn a_start_with_bad_files_is_refused_with_their_names() {
+    let home = Home::new();
+    let dir = home.path().display().to_string();
+    Authority::new("other").server().write(home.path(), "other");
+    for (cert, key, why) in [
+        ("nowhere.pem", "server.key", "nowhere.pem: No such file"),
+        ("server.pem", "other.key", "other.key does not belong to the certificate in"),
+        ("server.pem", "server.pem", "server.pem holds no private key"),
+        ("server.key", "server.key", "server.key holds no certificate"),
+    ] {
+        let files = [format!("--tls-cert={dir}/{cert}"), format!("--tls-key={dir}/{key}")];
+        let log = Launch::ephemeral().with(files).spawn().refuses_to_start();
+        assert!(log.contains(why), "{log}");
+    }
+    let (code, text) = run(&["serve", "--ephemeral", "--tls-cert", "server.pem"]);
+    assert!(code == 2 && text.contains("--tls-key"), "{text}");
+    let (code, text) = run(&["serve", "--ephemeral", "--tls-client-ca", "server.pem"]);
+    assert!(code == 2 && text.contains("--tls-cert"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_have_a_plaintext_port_with_health_and_nothing_else() {
+    let home = Home::new();
+    let server = home.launch().with(["--health-listen=127.0.0.1:0"]).start();
+    let out = server.out.text();
+    let probes = out.lines().find_map(|line| line.strip_prefix("health ")).unwrap().split(' ').next().unwrap();
+    let url = format!("http://{probes}");
+    assert_eq!(run(&["healthcheck", "--address", &url]).0, 0);
+    let client = Client::at(Endpoint::from_shared(url.clone()).unwrap()).await;
+    assert_eq!(client.health_of("readiness").await.unwrap(), ServingStatus::Serving);
+    assert_eq!(client.health_of("tasktally.v1.IngestService").await.unwrap(), ServingStatus::Serving);
+    let refused = client.realtime(&common::events::sid("WS", 1), "").await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unimplemented);
+
+    // While a call holds the drain up, readiness is told on the connection from before and on a new one.
+    let main = Client::at(endpoint(&server, &home.authority, None)).await;
+    let (sender, body) = common::raw::open_body();
+    let held = tokio::spawn(common::raw::call(main.channel.clone(), common::raw::INGEST, None, body));
+    sender.send(common::raw::framed(&[], false).slice(..3)).await.unwrap();
+    assert!(main.health_of("").await.is_ok(), "the call before it has arrived");
+    server.signal("TERM");
+    eventually("readiness is NOT_SERVING", async || {
+        (client.health_of("readiness").await.ok()? == ServingStatus::NotServing).then_some(())
+    })
+    .await;
+    let fresh = Client::at(Endpoint::from_shared(url).unwrap()).await;
+    assert_eq!(fresh.health_of("readiness").await.unwrap(), ServingStatus::NotServing);
+    assert_eq!(fresh.health_of("liveness").await.unwrap(), ServingStatus::Serving);
+    sender.send(common::raw::framed(&[], false).slice(3..)).await.unwrap();
+    drop(sender);
+    assert!(in_time("the held call", held).await.unwrap().is_ok(), "a call in flight is finished");
+    let mut server = server;
+    assert_eq!(server.wait().code(), Some(0));
+}
