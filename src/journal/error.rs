@@ -62,6 +62,9 @@ pub enum Cause {
     /// The transaction did not end where it began: the end of the log before, and after the rollback.
     #[error("a failed write was not rolled back: the log ended at {before}, now at {after}")]
     NotRolledBack { before: u64, after: u64 },
+    /// What is written now, nobody finds again.
+    #[error("{} was moved or removed while it was open", file.display())]
+    Moved { file: PathBuf },
     /// An earlier write was lost.
     #[error("an earlier write was lost")]
     Earlier,

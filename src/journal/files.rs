@@ -3,7 +3,8 @@
 use std::{
     fs::{self, File},
     io::{self, Read},
-    path::Path,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
 };
 
 use super::OpenError;
@@ -53,8 +54,38 @@ pub(super) fn try_space(dir: &Path, bytes: u64) -> io::Result<()> {
     written.and(removed)
 }
 
-/// Whether a write failed for want of room.
-pub(super) fn is_no_space(error: &io::Error) -> bool {
+/// Whether a write was refused rather than failed: for want of room or permission.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind as K;
-    matches!(error.kind(), K::StorageFull | K::QuotaExceeded | K::FileTooLarge)
+    let kind = error.kind();
+    matches!(kind, K::StorageFull | K::QuotaExceeded | K::FileTooLarge | K::ReadOnlyFilesystem | K::PermissionDenied)
+}
+
+/// Which files the names of open files stood for. A file that is open stays whole when its name is given to another or
+/// to none, and what is written to it then is lost to whoever comes by the name.
+#[derive(Debug)]
+pub(super) struct Places(Vec<(PathBuf, Option<Identity>)>);
+
+/// Device and inode.
+type Identity = (u64, u64);
+
+impl Places {
+    pub(super) fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
+        let place = |file: PathBuf| {
+            let found = identity(&file);
+            (file, found)
+        };
+        Self(files.into_iter().map(place).collect())
+    }
+
+    /// The first that is another one now, or none.
+    pub(super) fn moved(&self) -> Option<PathBuf> {
+        let moved = self.0.iter().find(|(file, opened)| opened.is_none() || identity(file) != *opened);
+        moved.map(|(file, _)| file.clone())
+    }
+}
+
+fn identity(file: &Path) -> Option<Identity> {
+    let found = fs::metadata(file).ok()?;
+    Some((found.dev(), found.ino()))
 }

@@ -2,12 +2,12 @@
 
 use std::{fs, ops::ControlFlow, path::Path, path::PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, ffi};
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    AppendError, Cause, Cut, Damage, Damaged, MAX_BODY_BYTES, OpenError, ReadError, Record, Row, block, carry,
+    AppendError, Cause, Cut, Damage, MAX_BODY_BYTES, OpenError, ReadError, Record, Row, block, carry,
     error::Trouble,
-    files,
+    files::{self, Places},
     lock::Lock,
     store::{self, Settings, Store},
     tile::{Census, Codec, Gap, Gone, HEADER_COLUMNS, Header, MAX_POSITION, Tail, check_next},
@@ -16,7 +16,7 @@ use super::{
 /// The log of one data directory, held by one thread of one process.
 pub struct Journal {
     pub(super) db: Connection,
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     pub(super) file: PathBuf,
     pub(super) settings: Settings,
     /// As committed last.
@@ -25,8 +25,9 @@ pub struct Journal {
     /// About how much the write-ahead log holds that is not in the file yet.
     wal_bytes: u64,
     /// The largest group that was refused; what a probe must find room for.
-    wanted_bytes: u64,
-    lost: bool,
+    pub(super) wanted_bytes: u64,
+    places: Places,
+    pub(super) lost: bool,
     // Last: the directory is let go when all else is closed.
     _lock: Lock,
 }
@@ -77,9 +78,21 @@ impl Journal {
         let lock = Lock::take(dir, note)?;
         let Store { db, file, created, cut, tail, census, wal_bytes } = Store::open(dir, settings)?;
         let opened = Opened { created, end: tail.end, rows: census.rows, lost: census.lost, cut };
+        let places = Places::of([file.clone(), dir.join(store::WAL_FILE)]);
         let dir = dir.to_path_buf();
-        let journal =
-            Self { db, dir, file, settings, tail, census, wal_bytes, wanted_bytes: 0, lost: false, _lock: lock };
+        let journal = Self {
+            db,
+            dir,
+            file,
+            settings,
+            tail,
+            census,
+            wal_bytes,
+            wanted_bytes: 0,
+            places,
+            lost: false,
+            _lock: lock,
+        };
         Ok((journal, opened))
     }
 
@@ -93,7 +106,9 @@ impl Journal {
         census: Census,
         lock: Lock,
     ) -> Self {
-        Self { db, dir, file, settings, tail, census, wal_bytes: 0, wanted_bytes: 0, lost: false, _lock: lock }
+        // Nothing is written by it, so there is nothing that could miss its place.
+        let (places, wal_bytes, wanted_bytes, lost) = (Places::of([]), 0, 0, false);
+        Self { db, dir, file, settings, tail, census, wal_bytes, wanted_bytes, places, lost, _lock: lock }
     }
 
     /// Position of the last event ever appended, also when it was dropped since; 0 when there was none.
@@ -288,6 +303,8 @@ impl Journal {
         })();
         match done {
             Ok(value) => {
+                // After the sync: what is acknowledged was, at this moment, on the disk where it is looked for.
+                self.check_places()?;
                 (self.tail, self.census) = (tail, census);
                 self.wal_bytes += bytes + PAGES_BESIDE * u64::from(self.settings.page_bytes);
                 Ok(value)
@@ -320,75 +337,20 @@ impl Journal {
         done
     }
 
+    /// That the files are where they were opened. SQLite, writing to what it holds open, does not notice.
+    pub fn check_places(&mut self) -> Result<(), AppendError> {
+        let Some(file) = self.places.moved() else { return Ok(()) };
+        self.lost = true;
+        Err(AppendError::Lost { cause: Cause::Moved { file } })
+    }
+
     pub(super) fn refuse_if_lost(&self) -> Result<(), AppendError> {
         if self.lost { Err(AppendError::Lost { cause: Cause::Earlier }) } else { Ok(()) }
-    }
-
-    /// After a failed write: rolls back, proves that the log is as it was, and says what the caller may do.
-    pub(super) fn settle(&mut self, doing: &'static str, bytes: u64, trouble: Trouble) -> AppendError {
-        let passing = match &trouble {
-            Trouble::Damage(_) => true,
-            Trouble::Store(error) => may_pass(error) || (is_write_error(error) && self.is_disk_full(bytes)),
-        };
-        if let Err(cause) = self.roll_back() {
-            self.lost = true;
-            return AppendError::Lost { cause };
-        }
-        match trouble {
-            Trouble::Damage(damage) => Damaged { file: self.file.clone(), damage }.into(),
-            Trouble::Store(source) if passing => {
-                self.wanted_bytes = self.wanted_bytes.max(bytes);
-                AppendError::Refused { cause: Cause::Store { doing, source } }
-            }
-            Trouble::Store(source) => {
-                self.lost = true;
-                AppendError::Lost { cause: Cause::Store { doing, source } }
-            }
-        }
-    }
-
-    fn roll_back(&self) -> Result<(), Cause> {
-        let store = |doing| move |source| Cause::Store { doing, source };
-        if !self.db.is_autocommit() {
-            self.db.execute_batch("ROLLBACK").map_err(store("roll back"))?;
-        }
-        self.db.execute_batch("BEGIN IMMEDIATE").map_err(store("begin after a rollback"))?;
-        let found = Tail::load(&self.db);
-        self.db.execute_batch("ROLLBACK").map_err(store("roll back"))?;
-        match found {
-            Ok(tail) if tail == self.tail => Ok(()),
-            Ok(tail) => Err(Cause::NotRolledBack { before: self.tail.end, after: tail.end }),
-            Err(Trouble::Store(source) | Trouble::Damage(Damage::Store(source))) => {
-                Err(Cause::Store { doing: "read after a rollback", source })
-            }
-            Err(Trouble::Damage(_)) => Err(Cause::NotRolledBack { before: self.tail.end, after: 0 }),
-        }
-    }
-
-    /// SQLite reports a full quota as a plain write error; a trial file tells it from a failing disk.
-    fn is_disk_full(&self, bytes: u64) -> bool {
-        let tried = files::try_space(&self.dir, bytes.clamp(PROBE_BYTES, PROBE_MAX_BYTES));
-        tried.is_err_and(|error| files::is_no_space(&error))
     }
 }
 
 /// A commit writes these besides the bodies: headers, tail, the leaf of bodies, the first page, and some to spare.
 const PAGES_BESIDE: u64 = 5;
 
-const PROBE_BYTES: u64 = 64 << 10;
-const PROBE_MAX_BYTES: u64 = 4 << 20;
-
-/// Failures that surely changed nothing and may pass.
-fn may_pass(error: &rusqlite::Error) -> bool {
-    let rusqlite::Error::SqliteFailure(failure, _) = error else { return false };
-    match failure.code {
-        ErrorCode::DiskFull | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => true,
-        // A file that was moved away: what was written since went nowhere.
-        ErrorCode::ReadOnly => failure.extended_code != ffi::SQLITE_READONLY_DBMOVED,
-        _ => false,
-    }
-}
-
-fn is_write_error(error: &rusqlite::Error) -> bool {
-    error.sqlite_error().is_some_and(|failure| failure.extended_code == ffi::SQLITE_IOERR_WRITE)
-}
+pub(super) const PROBE_BYTES: u64 = 64 << 10;
+pub(super) const PROBE_MAX_BYTES: u64 = 4 << 20;

@@ -27,6 +27,7 @@ mod error;
 mod files;
 mod lock;
 mod log;
+mod settle;
 mod store;
 mod survey;
 mod tile;

@@ -30,7 +30,7 @@ use super::{
 };
 
 pub(super) const DB_FILE: &str = "journal.db";
-const WAL_FILE: &str = "journal.db-wal";
+pub(super) const WAL_FILE: &str = "journal.db-wal";
 const NEW_FILE: &str = "journal.db.new";
 
 /// "TTly": tells our files from other SQLite files.
@@ -113,10 +113,13 @@ impl Store {
         let page_bytes =
             page_bytes(&file).map_err(|source| OpenError::Io { doing: "read", path: file.clone(), source })?;
         let scan = Scan::of(&wal, page_bytes).map_err(|source| OpenError::Io { doing: "read", path: wal, source })?;
-        let db = connect(&file).map_err(|e| Trouble::from(e).on_open("open", file.clone()))?;
-        let checked =
-            check(&db, &file).and_then(|()| inspect(&db, settings).map_err(|t| t.on_open("read", file.clone())));
-        let (tail, census, accepted) = checked?;
+        let mut found = inspect(&file, settings)?;
+        if scan.cut(found.3).is_some() {
+            // What is cut off is gone for good from here on, so it is not done on the word of one reading.
+            drop(found.0);
+            found = inspect(&file, settings)?;
+        }
+        let (db, tail, census, accepted) = found;
         // Frames that were cut off lie behind those to come and would be taken for damage next time.
         let wal_bytes = match checkpoint_wal(&db, "TRUNCATE") {
             Ok(_) => {
@@ -279,9 +282,17 @@ fn has_our_tables(db: &Connection) -> Result<bool, Trouble> {
     Ok(expected.next().is_none())
 }
 
-/// Turns the file to its running settings and reads what opening must know: the end, the census, and how many
-/// pages of the write-ahead log SQLite accepted.
-pub(super) fn inspect(db: &Connection, settings: Settings) -> Result<(Tail, tile::Census, u64), Trouble> {
+/// Connects, checks, and reads what opening must know: the end, the census, and how many pages of the write-ahead log
+/// SQLite accepted.
+fn inspect(file: &Path, settings: Settings) -> Result<(Connection, Tail, tile::Census, u64), OpenError> {
+    let db = connect(file).map_err(|e| Trouble::from(e).on_open("open", file.to_path_buf()))?;
+    check(&db, file)?;
+    let (tail, census, accepted) = take_stock(&db, settings).map_err(|t| t.on_open("read", file.to_path_buf()))?;
+    Ok((db, tail, census, accepted))
+}
+
+/// Turns the file to its running settings, then reads.
+pub(super) fn take_stock(db: &Connection, settings: Settings) -> Result<(Tail, tile::Census, u64), Trouble> {
     let mode: String = db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(Damage::Schema.into());

@@ -205,7 +205,7 @@ impl Survey {
     pub fn into_journal(self) -> Result<Journal, OpenError> {
         let Self { db, dir, file, lock, .. } = self;
         let settings = Settings::default();
-        let (tail, census, _) = store::inspect(&db, settings).map_err(|t| t.on_open("read", file.clone()))?;
+        let (tail, census, _) = store::take_stock(&db, settings).map_err(|t| t.on_open("read", file.clone()))?;
         Ok(Journal::of(db, dir, file, settings, tail, census, lock))
     }
 }

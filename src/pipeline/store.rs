@@ -157,16 +157,26 @@ impl Store for JournalStore {
         // Replies are out, so this is when the write-ahead log may be moved into the file.
         self.journal.tidy()?;
         if let Some(chore) = &mut self.chore {
-            let done = prune_slice(&mut self.journal, chore, &mut self.dropped)?;
-            if done {
-                tracing::info!(rows = self.dropped, "dropped rows older than the retention");
-                self.chore = None;
+            match prune_slice(&mut self.journal, chore, &mut self.dropped) {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::info!(rows = self.dropped, "dropped rows older than the retention");
+                    self.chore = None;
+                }
+                // What must outlive the rows is written. To end the process over rows of no use would end it again
+                // after each start.
+                Err(AppendError::Damaged(damage)) if chore.carries.is_empty() && chore.expired.is_empty() => {
+                    tracing::error!(%damage, "rows older than the retention cannot be dropped; they are left");
+                    self.chore = None;
+                }
+                Err(error) => return Err(error),
             }
             return Ok(Slice { more: true, old_rows: false });
         }
         if uptime < *self.look_at.get_or_insert(uptime + LOOK_EVERY) {
             return Ok(Slice::default());
         }
+        self.journal.check_places()?;
         let old = horizon(now, self.retention_ms).0;
         let old_rows = self.journal.droppable(old, u64::MAX).unwrap_or_else(|error| {
             tracing::error!(%error, "cannot look for old rows of the journal");
