@@ -4,6 +4,7 @@
 //! replayed. Shutting down is the same way back: NOT_SERVING, streams end, calls in flight finish, a checkpoint is
 //! written, the journal is closed. Only the port for probes answers until then.
 
+mod keeping;
 mod listening;
 
 use std::io::Write as _;
@@ -24,17 +25,16 @@ use crate::api::{self, Api, ApiLimits};
 use crate::config::{Reflection, ServeConfig};
 use crate::journal::{Journal, OpenError};
 use crate::pipeline::{
-    self, AccountLimits, GrowthLimits, JournalHealth, Keeper, Pipeline, RecoveryError, Running, SystemClock,
+    self, AccountLimits, GrowthLimits, JournalHealth, Pipeline, RecoveryError, Running, SystemClock,
 };
 use crate::server::{self, EntranceLayer, Health, Outcome};
 use crate::tls::TlsError;
 
+use keeping::Keeping;
 use listening::{Identity, Probes, Serving};
 
 /// How often it is looked whether a checkpoint is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A checkpoint is also due after this many events, so that a restart has little to replay whatever the rate.
-const CHECKPOINT_EVENTS: u64 = 2_000_000;
 /// After the journal is lost: the time in which callers hear of it.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
@@ -362,60 +362,5 @@ impl Life {
             }
         }
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// When the next checkpoint is due, and who writes it. Writing goes on in the background, so that signals and trouble
-/// are heard meanwhile.
-struct Keeping {
-    keeper: Option<Keeper>,
-    writing: Option<JoinHandle<Keeper>>,
-    interval: Duration,
-    last: Instant,
-    at: u64,
-}
-
-impl Keeping {
-    fn new(keeper: Option<Keeper>, interval: Duration, at: u64) -> Keeping {
-        Keeping { keeper, writing: None, interval, last: Instant::now(), at }
-    }
-
-    async fn look(&mut self, pipeline: &Pipeline) {
-        if self.writing.as_ref().is_some_and(JoinHandle::is_finished) {
-            self.take_back().await;
-        }
-        let due = self.last.elapsed() >= self.interval || pipeline.passed() >= self.at + CHECKPOINT_EVENTS;
-        let Some(mut keeper) = self.keeper.take_if(|_| due) else { return };
-        self.last = Instant::now();
-        self.at = pipeline.passed();
-        self.writing = Some(spawn_blocking(move || {
-            keep(&mut keeper);
-            keeper
-        }));
-    }
-
-    async fn take_back(&mut self) {
-        if let Some(writing) = self.writing.take() {
-            self.keeper = Some(writing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())));
-        }
-    }
-
-    /// The last checkpoint, then the end of the threads.
-    async fn finish(mut self, running: Running) {
-        self.take_back().await;
-        let finish = move || {
-            if let Some(keeper) = &mut self.keeper {
-                keep(keeper);
-            }
-            running.stop();
-        };
-        spawn_blocking(finish).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
-    }
-}
-
-fn keep(keeper: &mut Keeper) {
-    let now = pipeline::Clock::now(&SystemClock);
-    if let Err(error) = keeper.run_once(now) {
-        tracing::error!(%error, "cannot write a checkpoint; the journal has everything, a restart replays more of it");
     }
 }

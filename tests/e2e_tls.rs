@@ -9,8 +9,14 @@ use std::process::{Command, Output};
 
 use common::authority::{Authority, Identity, dns, file};
 use common::calls::Client;
+use common::details::assert_told;
+use common::events::{ACCOUNT, bare, now_ms, sid};
+use common::people::OTHER_ACCOUNT;
 use common::process::{Launch, Server};
 use common::{HANG, eventually, in_time};
+use rcgen::SanType;
+use tasktally::api::proto::v1::EventType;
+use tonic::Code;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic_health::pb::health_check_response::ServingStatus;
 
@@ -208,4 +214,61 @@ async fn probes_have_a_plaintext_port_with_health_and_nothing_else() {
     assert!(in_time("the held call", held).await.unwrap().is_ok(), "a call in flight is finished");
     let mut server = server;
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_a_credential_by_its_name_in_the_credentials_file() {
+    let (home, clients) = (Home::new(), Authority::new("clients"));
+    file(home.path(), "clients.pem", &clients.pem());
+    let entry = |name: &str, account: &str, roles: &str, san: &str| {
+        format!(
+            "[[credential]]\nname = \"{name}\"\naccount = \"{account}\"\nroles = {roles}\ncertificate = \"{san}\"\n\n"
+        )
+    };
+    let entries = [
+        entry("router", "all", r#"["ingest", "read"]"#, "dns:router.example"),
+        entry("wallboard", ACCOUNT, r#"["read"]"#, "dns:wallboard.example"),
+        entry("stranger", OTHER_ACCOUNT, r#"["read"]"#, "uri:spiffe://example/other"),
+    ];
+    let credentials = file(home.path(), "credentials.toml", &entries.concat());
+    let dir = home.path().display();
+    let settings = [
+        format!("--tls-client-ca={dir}/clients.pem"),
+        "--tls-client-auth=request".to_owned(),
+        format!("--credentials={}", credentials.display()),
+    ];
+    let server = home.launch().with(settings).start();
+    let as_client = async |shows: Option<&Identity>| Client::at(endpoint(&server, &home.authority, shows)).await;
+    let named = |name| clients.client(&[dns("unlisted.example"), name]);
+
+    // The one of all accounts writes, by the second of its names.
+    let workspace = sid("WS", 1);
+    let router = as_client(Some(&named(dns("router.example")))).await;
+    router.accept(vec![bare(1, EventType::WorkspaceCreated, &workspace, now_ms())]).await;
+    assert!(router.realtime(&workspace, "").await.is_ok());
+
+    // One reads what is its account's and may not write, another does not see it.
+    let wallboard = as_client(Some(&named(dns("wallboard.example")))).await;
+    assert!(wallboard.realtime(&workspace, "").await.is_ok());
+    let status = wallboard.send(vec![bare(2, EventType::WorkspaceUpdated, &workspace, now_ms())]).await.unwrap_err();
+    assert_told(&status, Code::PermissionDenied, "ROLE_MISSING", false, &[]);
+    let other = as_client(Some(&named(SanType::URI("spiffe://example/other".try_into().unwrap())))).await;
+    let status = other.realtime(&workspace, "").await.unwrap_err();
+    assert_told(&status, Code::NotFound, "WORKSPACE_NOT_FOUND", false, &[]);
+
+    // A good certificate that no entry names is no credential; nor is the name of an entry of another kind; nor is none.
+    for (shows, reason) in [
+        (Some(named(dns("nobody.example"))), "CREDENTIALS_WRONG"),
+        (Some(named(SanType::Rfc822Name("router.example".try_into().unwrap()))), "CREDENTIALS_WRONG"),
+        (None, "CREDENTIALS_MISSING"),
+    ] {
+        let client = as_client(shows.as_ref()).await;
+        let status = client.realtime(&workspace, "").await.unwrap_err();
+        assert_told(&status, Code::Unauthenticated, reason, false, &[]);
+        assert!(client.health_of("").await.is_ok(), "health is open");
+    }
+    // An authority that the server does not know can name whom it likes.
+    let forged = Authority::new("forgers").client(&[dns("router.example")]);
+    assert!(!connects(&server, &home.authority, Some(&forged)).await);
+    server.stop();
 }

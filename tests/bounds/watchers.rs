@@ -21,7 +21,7 @@ async fn there_are_so_many_watchers_and_a_seat_is_free_again() {
     }
     let watch = async |workspace: &str| client.watch(quiet_watch(workspace)).await;
     let refused = async |workspace: &str, bound| {
-        let status = watch(workspace).await.err().expect("no seat");
+        let status = watch(workspace).await.expect_err("no seat");
         assert_bound(&status, Code::ResourceExhausted, "TOO_MANY_WATCHERS", true, &[], bound);
     };
     let mut first = watch(&one).await.unwrap();

@@ -68,6 +68,7 @@ impl Watchers {
 #[derive(Debug)]
 pub struct Asked {
     pub count: usize,
+    #[expect(dead_code, reason = "people read it, as Debug prints it")]
     pub median: Duration,
     pub p99: Duration,
 }
