@@ -32,6 +32,7 @@ pub struct Arguments {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one, and reads it once")]
 pub enum Command {
     Serve(Box<ServeConfig>),
     Client(ClientCommand),
@@ -112,6 +113,7 @@ struct LogArgs {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "a process has one, and reads it once")]
 enum CliCommand {
     /// Run the server; also what `tasktally` alone does.
     Serve(Box<ServeConfig>),
