@@ -32,7 +32,6 @@ pub struct Arguments {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a process has one, and reads it once")]
 pub enum Command {
     Serve(Box<ServeConfig>),
     Client(ClientCommand),
@@ -113,7 +112,6 @@ struct LogArgs {
 }
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "a process has one, and reads it once")]
 enum CliCommand {
     /// Run the server; also what `tasktally` alone does.
     Serve(Box<ServeConfig>),
