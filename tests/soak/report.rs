@@ -27,8 +27,9 @@ struct Bound {
 }
 
 const BOUNDS: [Bound; 3] = [
-    // Copies for checkpoints and bursts move it by a third within seconds; the medians of hours by much less.
-    Bound { name: "resident memory", figure: |sample| sample.resident_bytes as f64, share: 0.10, bytes: 8.0 * MIB },
+    // It moves by a third within seconds. On a machine that others used too the medians of hours moved by up to 25 MiB
+    // without a leak; what keeps every message to a watcher passes this in half an hour, not in five minutes.
+    Bound { name: "resident memory", figure: |sample| sample.resident_bytes as f64, share: 0.35, bytes: 32.0 * MIB },
     Bound { name: "journal", figure: |sample| sample.journal_bytes as f64, share: 0.10, bytes: MIB },
     Bound { name: "checkpoint", figure: |sample| sample.checkpoint_bytes as f64, share: 0.10, bytes: MIB / 4.0 },
 ];

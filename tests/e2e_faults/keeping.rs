@@ -1,0 +1,120 @@
+//! What the server does besides: checkpoints, moving the write-ahead log into the file, blocks, carry-over, pruning.
+
+use tasktally::event::HOUR_MS;
+
+use super::bed::Bed;
+use crate::common::events::now_ms;
+use crate::common::eventually;
+use crate::faults::{Action, Rule, errno, files, kinds};
+
+/// What can go wrong with the files of a checkpoint.
+const STEPS: [(&str, u64, u64); 6] = [
+    ("create", kinds::CREATE, files::CHECKPOINTS),
+    ("write", kinds::WRITE, files::CHECKPOINTS),
+    ("sync", kinds::SYNC, files::CHECKPOINTS),
+    ("rename", kinds::RENAME, files::CHECKPOINTS),
+    ("sync of the folder", kinds::SYNC_FOLDER, files::FOLDER),
+    ("removal of the one before", kinds::UNLINK, files::CHECKPOINTS),
+];
+
+async fn a_checkpoint_that_fails(errno: u64) {
+    let mut bed = Bed::new(&["--checkpoint-interval", "1s"]).await;
+    bed.accept().await;
+    bed.checkpoint_is_written().await;
+    for (step, on, of) in STEPS {
+        let said = bed.server.log.text().matches("cannot write a checkpoint").count();
+        bed.faults.tell(Rule::new(Action::Fail(errno), on, of));
+        bed.accept().await;
+        let failures = async || bed.server.log.text().matches("cannot write a checkpoint").count();
+        eventually(step, async || (failures().await > said).then_some(())).await;
+        // The journal has everything, so ingest goes on.
+        bed.serves_again().await;
+        bed.accept().await;
+        bed.faults.clear();
+        bed.checkpoint_is_written().await;
+    }
+    bed.assert_sound();
+    let listed = std::fs::read_dir(bed.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = listed.filter(|name| name.to_string_lossy().starts_with("checkpoint-")).collect();
+    assert_eq!(left.len(), 1, "what failed is cleared away: {left:?}");
+    bed.server.kill();
+    bed.start().await;
+    bed.assert_exact("after checkpoints that failed").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_fails_at_any_step_is_written_later() {
+    let mut trials = tokio::task::JoinSet::new();
+    for errno in [errno::ENOSPC, errno::EIO] {
+        trials.spawn(a_checkpoint_that_fails(errno));
+    }
+    trials.join_all().await;
+}
+
+/// More than a write-ahead log may hold before it is moved into the file, in batches of one row each.
+async fn fill_the_log(bed: &mut Bed) {
+    for _ in 0..150 {
+        bed.accept().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_ahead_log_that_finds_no_room_in_the_file_waits_for_it() {
+    let mut bed = Bed::new(&[]).await;
+    fill_the_log(&mut bed).await;
+    bed.faults.tell(Rule::new(Action::Fail(errno::ENOSPC), kinds::WRITE, files::DB | files::TRIAL));
+    // Batches are taken as long as the log has room.
+    bed.accept_until_hit().await;
+    bed.ingest_is_not_serving().await;
+    bed.assert_exact("the file is full").await;
+    bed.faults.clear();
+    bed.serves_again().await;
+    bed.accept().await;
+    bed.restart(&[]).await;
+    bed.assert_exact("after the file was full").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_take_the_write_ahead_log_ends_the_process() {
+    let mut bed = Bed::new(&[]).await;
+    for (on, nth) in [(kinds::SYNC, 0), (kinds::WRITE, 0), (kinds::WRITE, 7)] {
+        fill_the_log(&mut bed).await;
+        bed.faults.tell(Rule::new(Action::Fail(errno::EIO), on, files::DB).nth(nth));
+        bed.accept_until_hit().await;
+        bed.dies("moving the log into the file").await;
+        bed.faults.clear();
+        bed.restart_after_death().await;
+    }
+}
+
+/// Rows of three hours ago, in a server that keeps them for a month. A block takes half a megabyte of them.
+async fn with_old_rows(rows: usize) -> Bed {
+    let arguments = ["--retention", "30d", "--checkpoint-interval", "1s"];
+    let mut bed = Bed::with_events_until(now_ms() - 3 * HOUR_MS, &arguments).await;
+    for _ in 0..rows {
+        bed.accept().await;
+    }
+    bed
+}
+
+/// A row that cannot be read any more is not needed: what it says is in memory and in the checkpoint. A server that
+/// ended itself over it would do so again after each start.
+#[tokio::test(flavor = "multi_thread")]
+async fn old_rows_that_cannot_be_read_stop_nothing() {
+    let mut bed = with_old_rows(60).await;
+    bed.checkpoint_is_written().await;
+    bed.server.kill();
+    // The checkpoint spares it reading the rows, and they are too few for a block.
+    bed.start().await;
+    bed.accept().await;
+    bed.faults.tell(Rule::new(Action::Fail(errno::EIO), kinds::READ, files::DB));
+    for _ in 0..480 {
+        bed.accept().await;
+    }
+    bed.logs("an old row of the journal is damaged").await;
+    assert!(bed.faults.hit() > 0, "rows were read");
+    bed.serves_again().await;
+    bed.accept().await;
+    bed.assert_exact("while old rows cannot be read").await;
+    bed.assert_sound();
+}
