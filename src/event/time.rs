@@ -25,6 +25,11 @@ impl Millis {
             return None;
         }
         let ms = seconds.checked_mul(1000)?.checked_add(i64::from(nanos / 1_000_000))?;
+        Self::within(ms)
+    }
+
+    /// `None` out of Timestamp's own range.
+    pub fn within(ms: i64) -> Option<Millis> {
         (Self::MIN.0..=Self::MAX.0).contains(&ms).then_some(Millis(ms))
     }
 

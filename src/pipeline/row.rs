@@ -68,7 +68,7 @@ pub fn encode_forget(workspace: WorkspaceSid, now: Millis) -> Vec<u8> {
 pub fn decode(row: &[u8], mut each: impl FnMut(Entry, Millis)) -> Result<(), Damaged> {
     let mut row = Reader::new(row);
     let version = row.byte()?;
-    let now = Millis(row.int()?);
+    let now = moment(row.int()?)?;
     match version {
         EVENTS => {}
         DECREE if row.byte()? == FORGET => {
@@ -163,11 +163,16 @@ fn write_task(out: &mut Writer, task: &Task, at: Millis) {
     out.maybe_name(workflow_name);
 }
 
+/// Only what an event can hold: the engine relies on it.
+fn moment(ms: i64) -> Result<Millis, Damaged> {
+    Millis::within(ms).ok_or(Damaged::Value("time"))
+}
+
 fn read_event(row: &mut Reader<'_>, before: i64) -> Result<Event, Damaged> {
     let kind = EventKind::from_number(i32::from(row.byte()?)).ok_or(Damaged::Value("kind"))?;
     let groups = row.byte()?;
     let sid = Sid::from_bytes(row.raw()?);
-    let at = Millis(before.wrapping_add(row.int()?));
+    let at = moment(before.wrapping_add(row.int()?))?;
     let account = Sid::from_bytes(row.id()?);
     let workspace = Sid::from_bytes(row.id()?);
     let has = |bit: u8| groups & bit != 0;
@@ -198,18 +203,18 @@ fn read_task(row: &mut Reader<'_>, at: Millis) -> Result<Task, Damaged> {
     };
     let priority = i32::try_from(row.int()?).map_err(|_| Damaged::Value("priority"))?;
     let version = row.int()?;
-    let ago = |ms: i64| Millis(at.0.wrapping_sub(ms));
+    let ago = |ms: Option<i64>| ms.map(|ms| moment(at.0.wrapping_sub(ms))).transpose();
     Ok(Task {
         sid,
         status,
         priority,
         version,
-        date_created: row.maybe_int(created)?.map(ago),
+        date_created: ago(row.maybe_int(created)?)?,
         channel_name: row.maybe_name(channel_name)?,
         channel_sid: row.maybe_id(channel_sid)?.map(Sid::from_bytes),
         queue_sid: row.maybe_id(queue_sid)?.map(Sid::from_bytes),
         queue_name: row.maybe_name(queue_name)?,
-        queue_entered: row.maybe_int(queue_entered)?.map(ago),
+        queue_entered: ago(row.maybe_int(queue_entered)?)?,
         workflow_sid: row.maybe_id(workflow_sid)?.map(Sid::from_bytes),
         workflow_name: row.maybe_name(workflow_name)?,
     })

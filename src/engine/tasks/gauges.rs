@@ -150,8 +150,9 @@ impl Gauge {
 
     /// Drops entries that have become untrue, once they are the greater part.
     fn shrink(&mut self, channel: ChannelId, part: &impl Fn(TaskSid) -> Part) {
-        let waiting = (self.status.pending + self.status.reserved) as usize;
-        if self.waiting.heap.len() <= 2 * waiting + SMALL_HEAP {
+        // A checkpoint that somebody forged may count to anything.
+        let waiting = usize::try_from(self.status.pending.saturating_add(self.status.reserved)).unwrap_or(0);
+        if self.waiting.heap.len() <= waiting.saturating_mul(2).saturating_add(SMALL_HEAP) {
             return;
         }
         let mut entries = std::mem::take(&mut self.waiting.heap).into_vec();
