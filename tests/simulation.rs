@@ -7,6 +7,8 @@
 
 mod simulation {
     pub mod callers;
+    pub mod forgetting;
+    pub mod growth;
     pub mod oracle;
     pub mod plan;
     pub mod run;
@@ -112,7 +114,7 @@ fn whatever_happens_in_whatever_order_the_law_holds() {
 
 /// What was never seen is not shown to hold.
 fn assert_all_was_tried(seen: &Seen) {
-    const TRIED: [&str; 19] = [
+    const TRIED: [&str; 22] = [
         "accepted",
         "callers gone",
         "calls",
@@ -121,6 +123,9 @@ fn assert_all_was_tried(seen: &Seen) {
         "clock set back",
         "duplicates",
         "events replayed",
+        "forgotten",
+        "forgotten in vain",
+        "forgotten under a watcher",
         "kills",
         "lost",
         "overload",

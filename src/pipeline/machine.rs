@@ -64,6 +64,8 @@ pub enum Work {
     Verdict,
     /// The partition took a question, and has answered it unless it is about a position not passed yet.
     Question,
+    /// The partition heard that a workspace is to be forgotten, which it begins as soon as no group is under way.
+    Forget,
     /// The partition took up so many calls, and accepted so many of their events.
     Admitted { calls: usize, accepted: usize },
     /// A slice of the journal's chores, or a piece of a copy.

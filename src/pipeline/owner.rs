@@ -102,16 +102,20 @@ impl Owner {
                 Some(Work::Verdict)
             }
             Some(Message::Question(question)) => {
+                let mut work = Work::Question;
                 match question {
                     Question::Passed(position, reply) => self.waiting.push((position, reply)),
                     Question::Stop => self.stopping = true,
-                    Question::Forget(forget) => self.forgets.push_back(forget),
+                    Question::Forget(forget) => {
+                        self.forgets.push_back(forget);
+                        work = Work::Forget;
+                    }
                     question => {
                         self.partition.answer(question, now);
                         self.look_soon();
                     }
                 }
-                Some(Work::Question)
+                Some(work)
             }
             Some(Message::Call(call)) => Some(self.begin(call, now)),
             None => None,

@@ -19,7 +19,7 @@ use crate::support::bench::figures;
 use crate::support::build;
 use crate::support::random::{Ask, Offer, WORKSPACES};
 
-type Answer<T> = Pin<Box<dyn Future<Output = T>>>;
+pub type Answer<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// A call whose caller waits.
 pub struct Waiting {
@@ -50,6 +50,8 @@ pub struct Watched {
     topic: Arc<Topic>,
     ticks: tokio::sync::watch::Receiver<u64>,
     shown: Realtime,
+    /// How often the workspace had been forgotten when this watch began.
+    forgotten: u64,
 }
 
 impl World {
@@ -101,7 +103,11 @@ impl World {
     }
 
     pub fn leave(&mut self, nth: usize) {
-        if !self.waiting.is_empty() {
+        if nth % 2 == 1 && !self.forgetting.is_empty() {
+            let gone = self.forgetting.remove(nth % self.forgetting.len());
+            self.oracle.forgetting.leave(gone.number);
+            self.see("callers gone", 1);
+        } else if !self.waiting.is_empty() {
             let gone = self.waiting.remove(nth % self.waiting.len());
             if let Some(call) = self.oracle.calls.get_mut(&gone.number) {
                 call.gone = true;
@@ -153,7 +159,8 @@ impl World {
                 let latest = topic.latest();
                 assert_eq!(latest.as_of.0, self.now(), "a first message is of the moment of the call");
                 let (ticks, shown) = (topic.subscribe(), figures(&latest.answer));
-                self.watched.push(Watched { topic, ticks, shown });
+                let forgotten = self.oracle.forgetting.times(workspace);
+                self.watched.push(Watched { topic, ticks, shown, forgotten });
                 if self.watched.len() > 2 {
                     self.watched.remove(0);
                 }
@@ -175,6 +182,15 @@ impl World {
 
     /// What is published is true of the moment that it names, has all that was acknowledged, and ticks as it changes.
     pub fn check_watched(&mut self, of: Option<usize>) {
+        let forgetting = &self.oracle.forgetting;
+        let ended = self.watched.extract_if(.., |watched| {
+            let ended = watched.topic.has_ended();
+            let forgotten = forgetting.times(watched.topic.workspace) > watched.forgotten;
+            assert_eq!(ended, forgotten, "whether a watch ends, and whether its workspace was forgotten");
+            assert!(!ended || watched.ticks.has_changed().expect("the topic is held"), "ended without a tick");
+            ended
+        });
+        *self.seen.entry("forgotten under a watcher").or_default() += ended.count() as u64;
         for at in 0..self.watched.len() {
             let topic = self.watched[at].topic.clone();
             if of.is_some_and(|of| of != self.oracle.partition_of(topic.workspace)) {
@@ -195,7 +211,7 @@ impl World {
     }
 
     /// Never back, and never one number for two states.
-    fn check_revision(&mut self, workspace: WorkspaceSid, revision: i64) {
+    pub fn check_revision(&mut self, workspace: WorkspaceSid, revision: i64) {
         let state = self.oracle.state_of(workspace);
         if let Some((before, state_before)) = self.revisions.insert(workspace, (revision, state)) {
             assert!(revision >= before, "{workspace}: revision {revision} after {before}");
@@ -231,6 +247,7 @@ impl World {
         for (asked, answer) in told {
             self.check_answer(&asked, answer);
         }
+        self.hear_of_forgetting();
     }
 
     fn check_call(&mut self, number: usize, workspaces: &[WorkspaceSid], outcome: Result<Ingested, IngestError>) {
@@ -337,6 +354,6 @@ impl World {
     }
 }
 
-fn poll<T>(future: &mut Answer<T>) -> Poll<T> {
+pub fn poll<T>(future: &mut Answer<T>) -> Poll<T> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -1,11 +1,12 @@
 //! What must be true: which events each partition has applied, which are on disk, what every caller must hear. Follows
 //! the pipeline step by step, told only what a step took up (a call, a verdict) and what the store said.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use tasktally::event::{Event, Millis, Task, WorkspaceSid};
 use tasktally::pipeline::{Caller, Ingested, Refusal};
 
+use super::forgetting::Forgetting;
 use super::plan::Shape;
 use super::store::{Noted, Said};
 use crate::support::bench::refusal_of;
@@ -18,23 +19,23 @@ pub struct Oracle {
     pub parts: Vec<Part>,
     /// Partitions whose rows wait for the writer, in order.
     rows: VecDeque<usize>,
-    /// Events on disk.
+    /// Positions on disk: each event has one, and each time that a workspace was forgotten.
     pub durable: u64,
     /// On disk, but the process was told that nobody knows: there after a restart.
-    ghosts: Vec<Event>,
+    ghosts: Vec<Group>,
     pub health: Health,
     pub calls: BTreeMap<usize, Call>,
     /// The latest moment by which calls were admitted.
     admitted_at: i64,
-    /// What has happened can no longer be told from outside; the run ends here.
-    pub unclear: bool,
+    /// What waits to be forgotten, and what was.
+    pub forgetting: Forgetting,
 }
+
+/// What has happened can no longer be told from outside: with this a run ends that is neither right nor wrong.
+pub struct Unclear;
 
 /// Stands for the refusal of an end that came too late, whatever moment it names.
 pub const TOO_LATE: Refusal = Refusal::TooOld { oldest: Millis::MIN };
-
-const WORKERS: (&str, &str) = ("worker", "max_workers_per_workspace");
-const ACTIVITIES: (&str, &str) = ("activity", "max_activities_per_workspace");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -47,18 +48,35 @@ pub enum Health {
 pub struct Part {
     /// Calls that wait, by number.
     calls: VecDeque<usize>,
-    group: Option<Group>,
+    pub group: Option<Group>,
     verdicts: VecDeque<Verdict>,
     pub passed: u64,
+    /// Those who want a workspace forgotten, by number: not heard yet by the partition, and heard.
+    pub forgets_sent: VecDeque<usize>,
+    pub forgets: VecDeque<usize>,
     /// Events that wait or are under way.
     queued: usize,
 }
 
-struct Group {
+#[derive(Default)]
+pub struct Group {
     members: Vec<(usize, Ingested, bool)>,
-    events: Vec<Event>,
+    pub events: Vec<Event>,
+    /// Instead of events: a workspace to be forgotten, and the number of the one who asked for it.
+    pub forgets: Option<(usize, WorkspaceSid)>,
     written: bool,
     sizes: usize,
+}
+
+impl Group {
+    pub fn forgetting(number: usize, workspace: WorkspaceSid) -> Group {
+        Group { forgets: Some((number, workspace)), ..Group::default() }
+    }
+
+    /// How many positions it takes in the journal.
+    pub fn positions(&self) -> u64 {
+        self.events.len() as u64 + u64::from(self.forgets.is_some())
+    }
 }
 
 enum Verdict {
@@ -99,7 +117,7 @@ impl Oracle {
             health: Health::Writable,
             calls: BTreeMap::new(),
             admitted_at: 0,
-            unclear: false,
+            forgetting: Forgetting::default(),
         }
     }
 
@@ -109,14 +127,27 @@ impl Oracle {
             if let Some(group) = part.group
                 && group.written
             {
-                self.model.accepted.extend(group.events);
+                self.apply(&group);
             }
         }
-        self.model.accepted.append(&mut self.ghosts);
+        for group in std::mem::take(&mut self.ghosts) {
+            self.apply(&group);
+        }
         self.rows.clear();
         self.calls.clear();
+        self.forgetting.end();
         self.health = Health::Writable;
-        assert_eq!(self.model.accepted.len() as u64, self.durable, "events that the oracle has against those on disk");
+        let there = self.model.accepted.len() as u64 + self.forgetting.positions;
+        assert_eq!(there, self.durable, "positions that the oracle has, against those on disk");
+    }
+
+    /// What a group means once it is on disk.
+    fn apply(&mut self, group: &Group) {
+        self.model.accepted.extend_from_slice(&group.events);
+        if let Some((_, workspace)) = group.forgets {
+            let forgotten = self.model.forget(workspace).len();
+            self.forgetting.note(workspace, forgotten);
+        }
     }
 
     pub fn begin(&mut self, partitions: usize) {
@@ -159,9 +190,11 @@ impl Oracle {
         if doubts > 0 && group.events.len() != accepted {
             (group, _) = self.admit_all(partition, &calls, now, true);
             // Some of several were taken, and it does not show which.
-            self.unclear = doubts > 1 && group.events.len() != accepted;
+            if doubts > 1 && group.events.len() != accepted {
+                std::panic::panic_any(Unclear);
+            }
         }
-        assert!(self.unclear || group.events.len() == accepted, "accepted {accepted}, not {:?}", group.events);
+        assert!(group.events.len() == accepted, "accepted {accepted}, not {:?}", group.events);
         for number in calls {
             let call = &self.calls[&number];
             if call.gone {
@@ -173,14 +206,19 @@ impl Oracle {
             let passed = self.parts[partition].passed;
             self.settle(partition, group, Ok(passed));
         } else {
-            self.rows.push_back(partition);
-            self.parts[partition].group = Some(group);
+            self.hand_over(partition, group);
         }
+    }
+
+    /// The group goes to the writer.
+    pub fn hand_over(&mut self, partition: usize, group: Group) {
+        self.rows.push_back(partition);
+        self.parts[partition].group = Some(group);
     }
 
     /// The group of these calls, with the ends that may be refused taken or not; and how many of these there are.
     fn admit_all(&mut self, partition: usize, calls: &[usize], now: Millis, takes: bool) -> (Group, usize) {
-        let mut group = Group { members: Vec::new(), events: Vec::new(), written: false, sizes: 0 };
+        let mut group = Group::default();
         let mut doubts = 0;
         for number in calls {
             let call = &self.calls[number];
@@ -251,35 +289,6 @@ impl Oracle {
         Ok(Fate::Accepted)
     }
 
-    /// The bounds, as if the model held the group.
-    fn check_growth(&self, event: &Event) -> Result<(), Refusal> {
-        fn fits<T: Ord>(
-            known: BTreeSet<T>,
-            new: Option<T>,
-            most: Option<usize>,
-            (kind, limit): (&'static str, &'static str),
-        ) -> Result<(), Refusal> {
-            match (most, new) {
-                (Some(most), Some(new)) if !known.contains(&new) && known.len() >= most => {
-                    Err(Refusal::LimitExceeded { kind, limit, most: most as u64 })
-                }
-                _ => Ok(()),
-            }
-        }
-        // Over all partitions, with those that other groups are about to add.
-        let claimed = self.parts.iter().filter_map(|part| part.group.as_ref()).flat_map(|group| &group.events);
-        let known = self.model.accepted.iter().chain(claimed).map(|event| event.workspace);
-        fits(known.collect(), Some(event.workspace), self.shape.workspaces, ("workspace", "max_workspaces"))?;
-        let own = || self.model.accepted.iter().filter(|known| known.workspace == event.workspace);
-        let worker = |event: &Event| event.worker.as_ref().map(|worker| worker.sid);
-        fits(own().filter_map(worker).collect(), worker(event), self.shape.workers, WORKERS)?;
-        let activity = |event: &Event| {
-            let stated = || event.worker.as_ref().and_then(|worker| worker.activity_sid);
-            event.activity.as_ref().map(|activity| activity.sid).or_else(stated)
-        };
-        fits(own().filter_map(activity).collect(), activity(event), self.shape.activities, ACTIVITIES)
-    }
-
     /// The partition has heard what became of a group.
     pub fn hear(&mut self, partition: usize) {
         let part = &mut self.parts[partition];
@@ -288,24 +297,22 @@ impl Oracle {
             Some(Verdict::Synced(end)) => {
                 let group = part.group.take().expect("a group was under way");
                 part.passed = part.passed.max(end);
-                self.model.accepted.extend_from_slice(&group.events);
+                self.apply(&group);
                 self.settle(partition, group, Ok(end));
             }
             Some(Verdict::Failed(failure)) => {
                 let group = part.group.take().expect("a group was under way");
-                if group.written {
-                    self.ghosts.extend_from_slice(&group.events);
-                }
                 self.settle(partition, group, Err(failure));
             }
             None => panic!("partition {partition} heard a verdict that the store did not give"),
         }
     }
 
-    fn settle(&mut self, partition: usize, group: Group, outcome: Result<u64, Failure>) {
+    fn settle(&mut self, partition: usize, mut group: Group, outcome: Result<u64, Failure>) {
         let passed = self.parts[partition].passed;
         self.parts[partition].queued -= group.sizes;
-        for (number, ingested, depends) in group.members {
+        self.forgetting.settle(&group, outcome);
+        for (number, ingested, depends) in std::mem::take(&mut group.members) {
             let said = match outcome {
                 Ok(end) => Ok(Ingested { revision: end as i64, ..ingested }),
                 Err(failure) if depends => Err(failure),
@@ -315,6 +322,9 @@ impl Oracle {
             if let Some(share) = share {
                 share.said = Some(said);
             }
+        }
+        if group.written && outcome.is_err() {
+            self.ghosts.push(group);
         }
     }
 
@@ -338,7 +348,7 @@ impl Oracle {
             let part = &mut self.parts[partition];
             if let Some(group) = part.group.as_mut().filter(|_| takes_part && written) {
                 group.written = true;
-                self.durable += group.events.len() as u64;
+                self.durable += group.positions();
             }
             match said {
                 Said::Done(end) if takes_part => part.verdicts.push_back(Verdict::Synced(end)),
@@ -356,7 +366,9 @@ impl Oracle {
     /// Whether the partition has nothing that it could take up.
     pub fn is_idle(&self, partition: usize) -> bool {
         let part = &self.parts[partition];
-        part.verdicts.is_empty() && (part.calls.is_empty() || part.group.is_some())
+        let nothing_sent = part.verdicts.is_empty() && part.forgets_sent.is_empty();
+        let nothing_waits = part.calls.is_empty() && part.forgets.is_empty();
+        nothing_sent && (nothing_waits || part.group.is_some())
     }
 
     /// How many accepted events of the workspace are in its state: it is another state for each number.

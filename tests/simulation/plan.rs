@@ -35,7 +35,7 @@ pub struct Shape {
 pub enum Step {
     /// A call is submitted; nobody waits for the answer.
     Call(Vec<Offer>, Who),
-    /// The n-th caller that waits goes away.
+    /// The n-th caller that waits goes away, one that sent events or one that has a workspace forgotten.
     Leave(usize),
     /// One message of one partition, one turn of the writer, one of the keeper.
     Partition(usize),
@@ -45,6 +45,8 @@ pub enum Step {
     BeginKeeping(bool),
     /// Everything moves until nothing more does.
     Settle,
+    /// Somebody has a workspace forgotten; nobody waits for the answer.
+    Forget(u32, Who),
     /// A question is asked; nobody waits for the answer.
     Ask(Ask, About, Who),
     /// Watches a published answer, or ceases to.
@@ -111,6 +113,7 @@ fn step() -> BoxedStrategy<Step> {
     let calling = prop_oneof![
         12 => (vec(random::offer(), 0..6), who()).prop_map(|(offers, who)| Step::Call(offers, who)),
         1 => (0usize..8).prop_map(Step::Leave),
+        1 => (0..=WORKSPACES, who()).prop_map(|(workspace, who)| Step::Forget(workspace, who)),
     ];
     let moving = prop_oneof![
         24 => (0usize..4).prop_map(Step::Partition),

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tasktally::event::HOUR_MS;
 
-use super::oracle::Health;
+use super::oracle::{Health, Unclear};
 use super::plan::{Plan, Step};
 use super::world::{Seen, World};
 
@@ -47,15 +47,14 @@ pub fn run(plan: &Plan) -> Outcome {
                 world.kill(true, world.oracle.parts.len());
             }
             at += 1;
-            if world.oracle.unclear {
-                return;
-            }
         }
         world.kill(true, plan.shape.partitions);
         world.settle();
     }));
-    let failure = ran.err().map(|_| (at, LAST_WORDS.with(|words| words.borrow().clone())));
-    let (trace, seen) = world.map_or((0, Seen::new()), |world| (world.trace.hash(), world.seen));
+    let unclear = ran.as_ref().is_err_and(|panic| panic.is::<Unclear>());
+    let failure = ran.err().filter(|_| !unclear).map(|_| (at, LAST_WORDS.with(|words| words.borrow().clone())));
+    let (trace, mut seen) = world.map_or((0, Seen::new()), |world| (world.trace.hash(), world.seen));
+    *seen.entry("runs that could not be followed to the end").or_default() += u64::from(unclear);
     Outcome { trace, seen, failure }
 }
 
@@ -63,6 +62,7 @@ fn carry_out(world: &mut World, step: &Step) {
     match step {
         Step::Call(offers, who) => world.submit(offers, *who),
         Step::Leave(nth) => world.leave(*nth),
+        Step::Forget(workspace, who) => world.forget(*workspace, *who),
         Step::Partition(number) => drop(world.move_partition(number % world.oracle.parts.len())),
         Step::Writer => drop(world.move_writer()),
         Step::Keeper => drop(world.move_keeper()),

@@ -13,6 +13,7 @@ use tasktally::pipeline::{
 };
 
 use super::callers::{Asked, Waiting, Watched};
+use super::forgetting::Forgetful;
 use super::oracle::{Health, Oracle};
 use super::plan::{About, Fault, Shape, Who};
 use super::store::{FaultyStore, Noted, Tape};
@@ -51,6 +52,7 @@ pub struct World {
     pub oracle: Oracle,
     pub waiting: Vec<Waiting>,
     pub asked: Vec<Asked>,
+    pub forgetting: Vec<Forgetful>,
     pub watched: Vec<Watched>,
     pub numbers: usize,
     /// Of each workspace: the last revision seen, and how many events were in the state that had it.
@@ -79,6 +81,7 @@ impl World {
             oracle: Oracle::new(shape.clone()),
             waiting: Vec::new(),
             asked: Vec::new(),
+            forgetting: Vec::new(),
             watched: Vec::new(),
             numbers: 0,
             revisions: BTreeMap::new(),
@@ -127,6 +130,7 @@ impl World {
     fn end(&mut self) {
         self.waiting.clear();
         self.asked.clear();
+        self.forgetting.clear();
         self.watched.clear();
         self.round = None;
         self.machine = None;
@@ -198,6 +202,7 @@ impl World {
             Moved::Busy(Work::Verdict) => self.oracle.hear(number),
             Moved::Busy(Work::Admitted { calls, accepted }) => self.oracle.admit(number, calls, accepted, now),
             Moved::Busy(Work::Question) => {}
+            Moved::Busy(Work::Forget) => self.oracle.hear_of_forgetting(number),
             Moved::Busy(Work::Chore) => panic!("a partition has no chores"),
             Moved::Idle(due) => {
                 assert!(due <= Duration::from_secs(1), "a partition looks after itself in {due:?}");
@@ -205,6 +210,7 @@ impl World {
             }
             Moved::Over => assert!(self.stopping, "partition {number} is over and nobody told it"),
         }
+        self.oracle.begin_forgetting(number);
         self.hear_answers();
         self.check_watched(Some(number));
         matches!(moved, Moved::Busy(_))
@@ -267,6 +273,8 @@ impl World {
         }
         assert!(self.waiting.is_empty(), "nothing moves, and {} callers wait", self.waiting.len());
         assert!(self.asked.is_empty(), "nothing moves, and {} askers wait", self.asked.len());
+        let forgetting = self.forgetting.len();
+        assert_eq!(forgetting, 0, "nothing moves, and so many wait for a workspace to be forgotten");
         let ends: Vec<u64> = self.oracle.parts.iter().map(|part| part.passed).collect();
         if self.oracle.health != Health::Lost && !self.stopping {
             assert!(ends.iter().all(|end| *end == self.oracle.durable), "passed {ends:?} of {}", self.oracle.durable);
