@@ -6,6 +6,7 @@
 
 pub mod authority;
 pub mod calls;
+pub mod clock;
 pub mod details;
 pub mod disk;
 pub mod events;

@@ -1,6 +1,5 @@
 //! The parts of the soak; `tests/e2e_soak.rs` says what it is.
 
-pub mod clock;
 pub mod compare;
 pub mod forget;
 pub mod look;

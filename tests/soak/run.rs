@@ -11,7 +11,6 @@ use tasktally::event::HOUR_MS;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::clock::Clock;
 use super::compare::{compare_all, compare_in_turn};
 use super::look::{ask, view};
 use super::measure::{Sample, descriptors};
@@ -20,6 +19,7 @@ use super::report::{self, Lives};
 use super::source::Source;
 use super::world::{Place, RETENTION_MS, World};
 use crate::common::calls::Client;
+use crate::common::clock::Clock;
 use crate::common::events::now_ms;
 use crate::common::process::{Launch, Server};
 use crate::common::{HANG, eventually_blocking, in_time};

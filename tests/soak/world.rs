@@ -8,8 +8,8 @@ use std::time::Duration;
 use tasktally::event::{HOUR_MS, Millis, WorkspaceSid};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, watch};
 
-use super::clock::Clock;
 use super::forget::forget;
+use crate::common::clock::Clock;
 use crate::support::model::Model;
 
 /// The least retention that there is, so that it passes most often.

@@ -1,29 +1,40 @@
-/* A time of day that runs faster than the machine's, for one process: preloaded, it answers CLOCK_REALTIME, and leaves
- * the monotonic clock, timers and sleeps alone.
+/* A time of day that runs faster than the machine's, or is set back and forward, for one process: preloaded, it answers
+ * CLOCK_REALTIME, and leaves the monotonic clock, timers and sleeps alone.
  *
- *   SOAK_CLOCK="FROM_NS,SHOWS_NS,SPEED"   when the monotonic clock stands at FROM_NS, the time of day is SHOWS_NS since
- *                                         1970; from there it runs SPEED times as fast
+ *   TEST_CLOCK="FROM_NS,SHOWS_NS,SPEED,FILE"
+ *       when the monotonic clock stands at FROM_NS, the time of day is SHOWS_NS since 1970; from there it runs SPEED times
+ *       as fast. The eight bytes of FILE say by how many nanoseconds it has been set since, and may change at any time.
  *
  * libfaketime does not do here: it divides the time-outs of epoll_wait by the speed as well, in whole milliseconds, so
  * that every timer of the runtime spins; and it counts from the start of each process, so that the clock of a restarted
  * one goes back. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 static long long from_ns, shows_ns, speed;
+static _Atomic long long *set_ns;
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 
 __attribute__((constructor)) static void begin(void) {
-  const char *told = getenv("SOAK_CLOCK");
+  const char *told = getenv("TEST_CLOCK");
   real_clock_gettime = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-  if (!told || sscanf(told, "%lld,%lld,%lld", &from_ns, &shows_ns, &speed) != 3) {
-    fprintf(stderr, "SOAK_CLOCK says no clock\n");
+  char path[4096];
+  int file = -1;
+  if (told && sscanf(told, "%lld,%lld,%lld,%4095s", &from_ns, &shows_ns, &speed, path) == 4) file = open(path, O_RDONLY);
+  void *seen = file < 0 ? MAP_FAILED : mmap(NULL, sizeof *set_ns, PROT_READ, MAP_SHARED, file, 0);
+  if (file >= 0) close(file);
+  set_ns = seen;
+  if (seen == MAP_FAILED) {
+    speed = 0;
+    fprintf(stderr, "TEST_CLOCK says no clock\n");
     _exit(99);
   }
 }
@@ -38,7 +49,7 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
   int failed = real_time(CLOCK_MONOTONIC, time);
   if (failed) return failed;
   long long now_ns = time->tv_sec * 1000000000ll + time->tv_nsec;
-  long long ns = shows_ns + (now_ns - from_ns) * speed;
+  long long ns = shows_ns + (now_ns - from_ns) * speed + *set_ns;
   time->tv_sec = ns / 1000000000ll;
   time->tv_nsec = ns % 1000000000ll;
   return 0;
