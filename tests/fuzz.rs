@@ -6,6 +6,10 @@
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
+#[path = "fuzz/door_seeds.rs"]
+mod door_seeds;
+#[path = "../src/access/tests/mint.rs"]
+mod mint;
 #[path = "fuzz/seeds.rs"]
 mod seeds;
 
@@ -45,7 +49,7 @@ fn every_target_takes_its_whole_corpus() {
 fn every_target_takes_its_seeds_cut_and_changed() {
     for (name, target) in TARGETS {
         // A target that makes files is slow; the fuzzer has time for it.
-        let steps = if ["journal", "checkpoint", "recovery"].contains(&name) { 12 } else { 150 };
+        let steps = if ["backup", "journal", "checkpoint", "recovery"].contains(&name) { 12 } else { 150 };
         for path in corpus(name) {
             let input = fs::read(&path).unwrap();
             let step = (input.len() / steps).max(1);

@@ -1,4 +1,6 @@
-//! Inputs as numbers and pieces, total: an input that ends early gives zeros and empty pieces.
+//! Inputs as numbers and pieces, total: an input that ends early gives zeros and empty pieces. And a place for files.
+
+use std::path::Path;
 
 use tasktally::event::Millis;
 
@@ -32,4 +34,11 @@ impl<'a> Bytes<'a> {
         let bytes = self.short();
         self.piece(usize::from(bytes))
     }
+}
+
+/// A directory in memory where there is one, gone when dropped.
+pub fn directory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a directory of our own")
 }

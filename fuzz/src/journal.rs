@@ -12,7 +12,7 @@ use tasktally::pipeline::{
     row::{self, Entry},
 };
 
-use super::data::{Bytes, NOW};
+use super::data::{Bytes, NOW, directory};
 use super::engine::ask;
 
 /// A row of any bytes is refused, or its events are written and read alike.
@@ -65,13 +65,6 @@ pub fn block(input: &[u8]) {
     }
 }
 
-/// A directory in memory where there is one, gone when dropped.
-fn directory() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    made.expect("a directory of our own")
-}
-
 /// What a journal says: its rows with their first positions, and how many carry-overs.
 type Contents = (Vec<(u64, Vec<u8>)>, usize);
 
@@ -115,7 +108,7 @@ fn sound() -> &'static Sound {
 }
 
 /// All that can be read; `None` where damage was named.
-fn contents(journal: &mut Journal) -> Option<Contents> {
+pub fn contents(journal: &mut Journal) -> Option<Contents> {
     let (mut rows, mut carries) = (Vec::new(), 0);
     let read = journal.read(0, &mut |record| {
         rows.push((record.first, record.body.to_vec()));

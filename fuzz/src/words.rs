@@ -1,7 +1,9 @@
-//! Small texts and numbers: sids, times, windows, deadlines.
+//! Small texts and numbers: sids, times, windows, deadlines, values of settings.
 
 use std::time::Duration;
 
+use tasktally::cli::args;
+use tasktally::config::{parse_bytes, parse_duration};
 use tasktally::engine::{Window, WindowError};
 use tasktally::event::{DAY_MS, Millis, Sid, TaskSid, WorkspaceSid};
 
@@ -86,4 +88,45 @@ fn timeout(input: &[u8]) {
         plain.then(|| digits.parse::<u128>().ok().map(|amount| amount * nanos)).flatten()
     });
     assert_eq!(tasktally::server::parse_timeout(&value).map(|timeout: Duration| timeout.as_nanos()), expected);
+}
+
+/// Values of settings that we read ourselves: each is refused with a reason, or means what it says.
+pub fn settings(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    bytes(text);
+    let (min, max) = (Duration::from_millis(10), Duration::from_secs(3600));
+    match parse_duration(text, min, max) {
+        Err(why) => assert!(!why.is_empty()),
+        Ok(duration) => {
+            assert!((min..=max).contains(&duration));
+            let written = humantime::format_duration(duration).to_string();
+            assert_eq!(parse_duration(&written, min, max), Ok(duration), "{written}");
+        }
+    }
+    match args::address(text) {
+        Err(why) => assert!(!why.is_empty()),
+        Ok(address) => {
+            let secure = text.starts_with("https://");
+            assert_eq!(secure, address.starts_with("https://"), "{text:?} must not lose or gain its TLS: {address}");
+            assert_eq!(args::address(&address).as_ref(), Ok(&address), "{text:?}");
+            let uri: http::Uri = address.parse().unwrap_or_else(|error| panic!("{address}: {error}"));
+            assert!(uri.port_u16().is_some() && uri.host().is_some_and(|host| text.contains(host)), "{address}");
+        }
+    }
+    if let Ok(moment) = args::moment(text) {
+        for now in [i64::MIN, 0, i64::MAX] {
+            let _ = moment.as_millis(now);
+        }
+    }
+}
+
+/// Against the grammar, in wider numbers.
+fn bytes(text: &str) {
+    let digits = text.chars().take_while(char::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let units = [("", 0), ("B", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let shift = units.into_iter().find(|(name, _)| *name == unit.trim_start()).map(|(_, shift)| shift);
+    let value = shift.and_then(|shift| Some(u128::from(number.parse::<u64>().ok()?) << shift));
+    let expected = value.and_then(|value| u64::try_from(value).ok());
+    assert_eq!(parse_bytes(text).ok(), expected, "{text:?}");
 }

@@ -254,7 +254,11 @@ impl Moment {
     }
 }
 
-pub(crate) fn moment(text: &str) -> Result<Moment, String> {
+/// A time, or how long ago it was.
+///
+/// # Errors
+/// It is neither.
+pub fn moment(text: &str) -> Result<Moment, String> {
     if text == "now" {
         return Ok(Moment::Ago(Duration::ZERO));
     }
@@ -267,7 +271,10 @@ pub(crate) fn moment(text: &str) -> Result<Moment, String> {
 }
 
 /// An address as `http://HOST:PORT` or `https://HOST:PORT`; a bare host takes the service's own port.
-fn address(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// Why it is none.
+pub fn address(text: &str) -> Result<String, String> {
     let (scheme, scheme_less) = match text.strip_prefix("https://") {
         Some(rest) => ("https", rest),
         None => ("http", text.strip_prefix("http://").unwrap_or(text)),

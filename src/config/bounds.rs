@@ -192,7 +192,10 @@ fn bytes(text: &str) -> Result<usize, String> {
 }
 
 /// `0`, `65536`, `64KiB`, `4MiB`, `1GiB`.
-fn bytes_or_none(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// Why it is none of these.
+pub fn bytes_or_none(text: &str) -> Result<u64, String> {
     let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit.trim_start() {
         "" | "B" => 1,

@@ -21,6 +21,10 @@ use crate::cli::offline::OfflineCommand;
 
 pub use access::{AccessConfig, Reflection};
 pub use bounds::BoundsConfig;
+#[doc(hidden)] // open for fuzz/
+pub use bounds::bytes_or_none as parse_bytes;
+#[doc(hidden)] // likewise
+pub use duration_within as parse_duration;
 pub use serve::ServeConfig;
 pub use tls::{ClientAuth, TlsSettings};
 
@@ -182,7 +186,7 @@ fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
 }
 
 /// A duration as people write it (`90s`, `15min`, `30d`), within bounds that are both allowed.
-pub(crate) fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
+pub fn duration_within(text: &str, min: Duration, max: Duration) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if (min..=max).contains(&duration) {
         Ok(duration)

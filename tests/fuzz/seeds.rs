@@ -19,6 +19,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(words());
     seeds.extend(images());
     seeds.extend(directory());
+    seeds.extend(super::door_seeds::all());
     seeds
 }
 
@@ -218,7 +219,7 @@ fn images() -> Vec<Seed> {
     seeds
 }
 
-fn prefixed(piece: &[u8]) -> Vec<u8> {
+pub fn prefixed(piece: &[u8]) -> Vec<u8> {
     [&(piece.len() as u16).to_le_bytes()[..], piece].concat()
 }
 
