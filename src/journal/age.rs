@@ -82,7 +82,7 @@ impl Journal {
     /// Every source row is checked before, and the block is unpacked and compared before its sources go. Not
     /// synced on return: a power cut brings the sources back, whole.
     pub fn compress(&mut self, policy: Compression) -> Result<bool, AppendError> {
-        self.refuse_if_lost()?;
+        self.be_ready()?;
         let run = match old_run(&self.db, self.census, policy, self.settings.block) {
             Ok(run) if run.is_empty() => return Ok(false),
             Ok(run) => run,

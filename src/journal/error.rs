@@ -47,7 +47,8 @@ pub enum AppendError {
     /// A failed sync, or an outcome nobody knows: stop accepting, say so, and exit. Every later write fails too.
     #[error("the journal is lost to this process: {cause}")]
     Lost { cause: Cause },
-    /// The write met damage; it changed nothing.
+    /// The write met damage, or what it had to read cannot be read. It changed nothing, and may be tried again: the next
+    /// write first proves that.
     #[error(transparent)]
     Damaged(#[from] Damaged),
 }
@@ -109,8 +110,11 @@ pub enum Damage {
     Carry { key: Key },
     #[error("its carry-over is not complete: {found} entries are there, {expected} were written")]
     CarrySet { expected: u64, found: u64 },
-    #[error("{0}")]
+    /// SQLite says the same of a disk that fails to read.
+    #[error("{0}, or the disk fails to read it")]
     Store(rusqlite::Error),
+    #[error("it cannot be read: {0}")]
+    Unreadable(rusqlite::Error),
 }
 
 /// A carry-over's key in a message: at most 32 bytes of it, as text where it is text.

@@ -28,6 +28,8 @@ pub struct Journal {
     pub(super) wanted_bytes: u64,
     places: Places,
     pub(super) lost: bool,
+    /// A write failed, and it is still to be proved that the log is as it was before.
+    pub(super) unproven: bool,
     // Last: the directory is let go when all else is closed.
     _lock: Lock,
 }
@@ -91,6 +93,7 @@ impl Journal {
             wanted_bytes: 0,
             places,
             lost: false,
+            unproven: false,
             _lock: lock,
         };
         Ok((journal, opened))
@@ -107,8 +110,9 @@ impl Journal {
         lock: Lock,
     ) -> Self {
         // Nothing is written by it, so there is nothing that could miss its place.
-        let (places, wal_bytes, wanted_bytes, lost) = (Places::of([]), 0, 0, false);
-        Self { db, dir, file, settings, tail, census, wal_bytes, wanted_bytes, places, lost, _lock: lock }
+        let (places, wal_bytes, wanted_bytes, lost, unproven) = (Places::of([]), 0, 0, false, false);
+        let _lock = lock;
+        Self { db, dir, file, settings, tail, census, wal_bytes, wanted_bytes, places, lost, unproven, _lock }
     }
 
     /// Position of the last event ever appended, also when it was dropped since; 0 when there was none.
@@ -225,9 +229,12 @@ impl Journal {
     pub fn probe(&mut self) -> Result<(), AppendError> {
         let bytes = self.wanted_bytes.clamp(PROBE_BYTES, PROBE_MAX_BYTES);
         self.transact("find room", bytes, |db, tail, _| {
-            // Written and taken back in one transaction: SQLite's own bounds are tried, nothing stays.
-            db.prepare_cached("INSERT INTO bodies VALUES (0, zeroblob(?1))")?.execute([bytes.cast_signed()])?;
-            db.prepare_cached("DELETE FROM bodies WHERE first = 0")?.execute([])?;
+            // A row as the next group writes it, taken back in the same transaction: all that a group reads and SQLite's
+            // own bounds are tried, and nothing stays.
+            let body = vec![0; bytes as usize];
+            let header = Header::new(tail.end + 1, 1, 0, Codec::Raw, &body);
+            header.insert(db, &body)?;
+            header.delete(db)?;
             tail.store(db)?;
             Ok(())
         })?;
@@ -252,7 +259,7 @@ impl Journal {
     }
 
     fn checkpoint_now(&mut self) -> Result<(), AppendError> {
-        self.refuse_if_lost()?;
+        self.be_ready()?;
         match store::checkpoint_wal(&self.db, "PASSIVE") {
             Ok(_) => {
                 self.wal_bytes = 0;
@@ -264,7 +271,7 @@ impl Journal {
 
     /// Moves everything into the one file and closes it, so that a copy of `journal.db` alone is complete.
     pub fn close(mut self) -> Result<(), AppendError> {
-        self.refuse_if_lost()?;
+        self.be_ready()?;
         store::checkpoint_wal(&self.db, "TRUNCATE").map(|_| ()).map_err(|t| self.settle("checkpoint", 0, t))
     }
 
@@ -290,7 +297,7 @@ impl Journal {
         bytes: u64,
         work: impl FnOnce(&Connection, &mut Tail, &mut Census) -> Result<T, Trouble>,
     ) -> Result<T, AppendError> {
-        self.refuse_if_lost()?;
+        self.be_ready()?;
         let (mut tail, mut census) = (self.tail, self.census);
         let done = (|| {
             self.db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
@@ -322,7 +329,7 @@ impl Journal {
         work: impl FnOnce(&Connection, &mut Tail, &mut Census) -> Result<T, Trouble>,
     ) -> Result<T, AppendError> {
         self.make_room(bytes)?;
-        self.refuse_if_lost()?;
+        self.be_ready()?;
         if !self.settings.sync {
             return self.transact(doing, bytes, work);
         }
@@ -344,8 +351,9 @@ impl Journal {
         Err(AppendError::Lost { cause: Cause::Moved { file } })
     }
 
-    pub(super) fn refuse_if_lost(&self) -> Result<(), AppendError> {
-        if self.lost { Err(AppendError::Lost { cause: Cause::Earlier }) } else { Ok(()) }
+    /// That the log may be written: it is not lost, and as it was before a write that failed.
+    pub(super) fn be_ready(&mut self) -> Result<(), AppendError> {
+        if self.lost { Err(AppendError::Lost { cause: Cause::Earlier }) } else { self.prove() }
     }
 }
 

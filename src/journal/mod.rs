@@ -16,7 +16,8 @@
 //! * What must outlive dropped rows (the carry-over) is complete, or reading it is refused.
 //!
 //! Trouble comes in three kinds. [`AppendError::Refused`] left the journal whole and may pass; after
-//! [`AppendError::Lost`] nobody knows what is on disk, and the process must end; damage is named and refused.
+//! [`AppendError::Lost`] nobody knows what is on disk, and the process must end; damage, and what cannot be read, is named
+//! and refused, and changed nothing.
 
 mod age;
 mod block;

@@ -20,24 +20,52 @@ impl Journal {
             Trouble::Store(error) if is_write_error(error) => self.refusal_of_disk(bytes),
             _ => None,
         };
-        if let Err(cause) = self.roll_back() {
-            self.lost = true;
-            return AppendError::Lost { cause };
-        }
-        let cause = match (trouble, refusal) {
-            (Trouble::Damage(damage), _) => return Damaged { file: self.file.clone(), damage }.into(),
-            (Trouble::Store(source), _) if is_read_error(&source) => {
-                return Damaged { file: self.file.clone(), damage: Damage::Store(source) }.into();
+        let answer = match (trouble, refusal) {
+            (Trouble::Damage(damage), _) => self.damaged(damage),
+            (Trouble::Store(source), _) if is_unreadable(&source) => self.damaged(Damage::Unreadable(source)),
+            (Trouble::Store(_), Some(source)) => AppendError::Refused { cause: Cause::Io { doing, source } },
+            (Trouble::Store(source), None) if may_pass(&source) => {
+                AppendError::Refused { cause: Cause::Store { doing, source } }
             }
-            (Trouble::Store(_), Some(source)) => Cause::Io { doing, source },
-            (Trouble::Store(source), None) if may_pass(&source) => Cause::Store { doing, source },
             (Trouble::Store(source), None) => {
                 self.lost = true;
                 return AppendError::Lost { cause: Cause::Store { doing, source } };
             }
         };
-        self.wanted_bytes = self.wanted_bytes.max(bytes);
-        AppendError::Refused { cause }
+        self.unproven = true;
+        if let Err(error) = self.prove() {
+            return error;
+        }
+        if matches!(answer, AppendError::Refused { .. }) {
+            self.wanted_bytes = self.wanted_bytes.max(bytes);
+        }
+        answer
+    }
+
+    /// After a failed write, that the log is as it was before. What that takes may be unreadable, too: then nothing is
+    /// written until it can be read again, since a failed write that never ended with its commit is not in the log.
+    pub(super) fn prove(&mut self) -> Result<(), AppendError> {
+        if !self.unproven {
+            return Ok(());
+        }
+        match self.roll_back() {
+            Ok(()) => {
+                self.unproven = false;
+                Ok(())
+            }
+            Err(Cause::Store { source, .. }) if is_unreadable(&source) => match Trouble::from(source) {
+                Trouble::Damage(damage) => Err(self.damaged(damage)),
+                Trouble::Store(source) => Err(self.damaged(Damage::Unreadable(source))),
+            },
+            Err(cause) => {
+                self.lost = true;
+                Err(AppendError::Lost { cause })
+            }
+        }
+    }
+
+    fn damaged(&self, damage: Damage) -> AppendError {
+        Damaged { file: self.file.clone(), damage }.into()
     }
 
     fn roll_back(&self) -> Result<(), Cause> {
@@ -80,8 +108,10 @@ fn is_write_error(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|failure| failure.extended_code == ffi::SQLITE_IOERR_WRITE)
 }
 
-/// Nothing was written, and what cannot be read is as bad as damaged.
-fn is_read_error(error: &rusqlite::Error) -> bool {
+/// Nothing was written, and what cannot be read is as bad as damaged. SQLite itself mostly takes the one for the other.
+fn is_unreadable(error: &rusqlite::Error) -> bool {
     let codes = [ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_SHORT_READ];
-    error.sqlite_error().is_some_and(|failure| codes.contains(&failure.extended_code))
+    error
+        .sqlite_error()
+        .is_some_and(|failure| failure.code == ErrorCode::DatabaseCorrupt || codes.contains(&failure.extended_code))
 }

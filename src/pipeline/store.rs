@@ -12,6 +12,8 @@ const DROP_SLICE: usize = 64;
 const CARRY_SLICE: usize = 1 << 20;
 /// How often it is looked for rows that are old enough to be compressed or dropped.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long old rows that cannot be read are left alone: that rarely passes, and each trial is a line of the log.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Rows older than this are compressed; younger ones too, once there are more bytes of them than the second.
 const COMPRESS_AFTER_MS: i64 = HOUR_MS;
@@ -86,6 +88,8 @@ pub struct JournalStore {
     journal: Journal,
     chore: Option<Chore>,
     dropped: usize,
+    /// The chore has met what cannot be read, and waits until then, in the clock's uptime.
+    put_off_to: Duration,
     /// When to look for old rows next, in the clock's uptime; not before some time has passed since the start.
     look_at: Option<Duration>,
     retention_ms: i64,
@@ -96,7 +100,8 @@ pub struct JournalStore {
 
 impl JournalStore {
     pub fn new(journal: Journal, retention_ms: i64) -> JournalStore {
-        JournalStore { journal, chore: None, dropped: 0, look_at: None, retention_ms, forgotten: Vec::new() }
+        let (put_off_to, forgotten) = (Duration::ZERO, Vec::new());
+        JournalStore { journal, chore: None, dropped: 0, put_off_to, look_at: None, retention_ms, forgotten }
     }
 
     fn discard_forgotten(&self, carries: &mut VecDeque<CarriedPart>) {
@@ -133,7 +138,9 @@ impl Store for JournalStore {
     }
 
     fn probe(&mut self) -> Result<(), AppendError> {
-        self.journal.probe()
+        self.journal.probe()?;
+        // Else it would be writable until the next group, and not after it.
+        self.journal.tidy()
     }
 
     fn journal(&mut self) -> Option<&mut Journal> {
@@ -156,18 +163,18 @@ impl Store for JournalStore {
     fn do_slice(&mut self, now: Millis, uptime: Duration) -> Result<Slice, AppendError> {
         // Replies are out, so this is when the write-ahead log may be moved into the file.
         self.journal.tidy()?;
-        if let Some(chore) = &mut self.chore {
+        if let Some(chore) = self.chore.as_mut().filter(|_| uptime >= self.put_off_to) {
             match prune_slice(&mut self.journal, chore, &mut self.dropped) {
                 Ok(false) => {}
                 Ok(true) => {
                     tracing::info!(rows = self.dropped, "dropped rows older than the retention");
                     self.chore = None;
                 }
-                // What must outlive the rows is written. To end the process over rows of no use would end it again
-                // after each start.
-                Err(AppendError::Damaged(damage)) if chore.carries.is_empty() && chore.expired.is_empty() => {
-                    tracing::error!(%damage, "rows older than the retention cannot be dropped; they are left");
-                    self.chore = None;
+                // To end the process over rows that are of no use any more would end it again after each start. What
+                // must outlive them and is not written yet stays in the chore, and they stay until it is.
+                Err(AppendError::Damaged(damage)) => {
+                    tracing::error!(%damage, "rows older than the retention cannot be dropped for now");
+                    self.put_off_to = uptime + TRY_AGAIN_AFTER;
                 }
                 Err(error) => return Err(error),
             }
@@ -176,10 +183,18 @@ impl Store for JournalStore {
         if uptime < *self.look_at.get_or_insert(uptime + LOOK_EVERY) {
             return Ok(Slice::default());
         }
+        self.look_for_old_rows(now, uptime)
+    }
+}
+
+impl JournalStore {
+    fn look_for_old_rows(&mut self, now: Millis, uptime: Duration) -> Result<Slice, AppendError> {
         self.journal.check_places()?;
+        let mut look_after = LOOK_EVERY;
         let old = horizon(now, self.retention_ms).0;
         let old_rows = self.journal.droppable(old, u64::MAX).unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot look for old rows of the journal");
+            tracing::error!(%error, "cannot look for old rows of the journal for now");
+            look_after = TRY_AGAIN_AFTER;
             false
         });
         let policy = Compression { older_than_ms: now.minus(COMPRESS_AFTER_MS).0, tail_bytes: UNCOMPRESSED_BYTES };
@@ -187,13 +202,14 @@ impl Store for JournalStore {
             Ok(more) => more,
             Err(AppendError::Damaged(damage)) => {
                 // The state in memory is whole; what is damaged is the means to derive it anew.
-                tracing::error!(%damage, "an old row of the journal is damaged; it is left as it is");
+                tracing::error!(%damage, "an old row of the journal cannot be read; it is left as it is for now");
+                look_after = TRY_AGAIN_AFTER;
                 false
             }
             Err(error) => return Err(error),
         };
         if !more {
-            self.look_at = Some(uptime + LOOK_EVERY);
+            self.look_at = Some(uptime + look_after);
         }
         Ok(Slice { more, old_rows })
     }
@@ -219,8 +235,9 @@ fn prune_slice(journal: &mut Journal, chore: &mut Chore, dropped: &mut usize) ->
         chore.seal = None;
         return Ok(false);
     }
-    if let Some(key) = chore.expired.pop() {
-        journal.remove_carry(&key)?;
+    if let Some(key) = chore.expired.last() {
+        journal.remove_carry(key)?;
+        chore.expired.pop();
         return Ok(false);
     }
     let rows = journal.drop_rows(chore.older_than_ms, chore.upto, DROP_SLICE)?;
@@ -256,96 +273,4 @@ impl Store for Ephemeral {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::ops::ControlFlow;
-
-    use super::*;
-
-    fn store(dir: &std::path::Path) -> JournalStore {
-        let (journal, _) = Journal::open(dir, "a test").unwrap();
-        JournalStore::new(journal, HOUR_MS)
-    }
-
-    fn chore(carries: &[(&str, usize)]) -> Chore {
-        chore_as_of(1, carries)
-    }
-
-    fn chore_as_of(as_of: u64, carries: &[(&str, usize)]) -> Chore {
-        let part =
-            |(key, bytes): &(&str, usize)| CarriedPart { key: key.as_bytes().to_vec(), body: vec![0; *bytes], as_of };
-        Chore {
-            carries: carries.iter().map(part).collect(),
-            seal: None,
-            expired: Vec::new(),
-            older_than_ms: 0,
-            upto: as_of,
-        }
-    }
-
-    /// The lengths of the carry-overs on disk.
-    fn carried(store: &mut JournalStore) -> BTreeMap<String, usize> {
-        let mut carried = BTreeMap::new();
-        let each = &mut |carry: Carry<'_>| {
-            carried.insert(String::from_utf8(carry.key.to_vec()).unwrap(), carry.body.len());
-            ControlFlow::Continue(())
-        };
-        store.journal.carries(each).unwrap();
-        carried
-    }
-
-    fn finish(store: &mut JournalStore) {
-        while store.chore.is_some() {
-            store.do_slice(Millis(0), Duration::ZERO).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_newer_chore_takes_on_what_is_left_of_an_older_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut store = store(dir.path());
-        store.take_chore(chore(&[("a", 1), ("b", CARRY_SLICE), ("c", 2)]));
-        store.do_slice(Millis(0), Duration::ZERO).unwrap();
-        store.take_chore(chore(&[("c", 3), ("d", 4)]));
-        finish(&mut store);
-        let expected = [("a", 1), ("b", CARRY_SLICE), ("c", 3), ("d", 4)];
-        assert_eq!(carried(&mut store), BTreeMap::from(expected.map(|(key, bytes)| (key.to_string(), bytes))));
-    }
-
-    #[test]
-    fn what_was_looked_at_before_a_workspace_was_forgotten_is_not_carried_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut store = store(dir.path());
-        let row = |ends| Row { events: 1, newest_ms: 1, body: b"row", ends };
-        assert_eq!(store.append(&[row(None)]).unwrap(), 1);
-        store.take_chore(chore_as_of(1, &[("ab/1", CARRY_SLICE), ("ab/2", 1), ("abc/1", CARRY_SLICE), ("b/1", 1)]));
-        store.do_slice(Millis(0), Duration::ZERO).unwrap();
-        // Written, and waiting; and one that is on its way.
-        let keys = |store: &mut JournalStore| carried(store).into_keys().collect::<Vec<_>>();
-        assert_eq!(keys(&mut store), ["ab/1"]);
-        assert_eq!(store.append(&[row(None), row(Some(b"ab/"))]).unwrap(), 3);
-        store.take_chore(chore_as_of(2, &[("ab/1", 2), ("ab/3", 2), ("b/2", 2)]));
-        finish(&mut store);
-        assert_eq!(keys(&mut store), ["abc/1", "b/1", "b/2"]);
-        // Of its new life.
-        store.take_chore(chore_as_of(3, &[("ab/1", 3)]));
-        finish(&mut store);
-        assert_eq!(keys(&mut store), ["ab/1", "abc/1", "b/1", "b/2"]);
-        assert!(store.forgotten.is_empty(), "nothing older can come");
-    }
-
-    #[test]
-    fn carry_overs_are_written_in_the_order_given_also_where_chores_are_joined() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut store = store(dir.path());
-        let full = CARRY_SLICE;
-        // Each of a slice of its own. "2" must not come before "1", and "3" not before "2".
-        store.take_chore(chore(&[("1", full), ("2", full)]));
-        store.take_chore(chore(&[("1", full), ("3", full)]));
-        for written in 1..=3 {
-            store.do_slice(Millis(0), Duration::ZERO).unwrap();
-            let keys: Vec<String> = carried(&mut store).into_keys().collect();
-            assert_eq!(keys, ["1", "2", "3"][..written]);
-        }
-    }
-}
+mod tests;

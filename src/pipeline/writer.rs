@@ -122,9 +122,8 @@ impl Writer {
                 Ok(end) => Verdict::Passed { end: *end },
                 Err(_) if !took_part => continue,
                 Err(AppendError::Refused { cause }) => Verdict::Failed { error: unwritable(cause.to_string().into()) },
-                Err(AppendError::Lost { .. } | AppendError::Damaged(_)) => {
-                    Verdict::Failed { error: IngestError::Stopping }
-                }
+                Err(AppendError::Damaged(damage)) => Verdict::Failed { error: unwritable(damage.to_string().into()) },
+                Err(AppendError::Lost { .. }) => Verdict::Failed { error: IngestError::Stopping },
             };
             // A partition's thread that is gone needs no verdict.
             let _ = verdicts.send(verdict);
@@ -132,12 +131,13 @@ impl Writer {
     }
 
     fn note<T>(&mut self, outcome: &Result<T, AppendError>) {
-        self.refused = matches!(outcome, Err(AppendError::Refused { .. }));
+        self.refused = matches!(outcome, Err(AppendError::Refused { .. } | AppendError::Damaged(_)));
         let health = match outcome {
             Ok(_) => self.writable(),
             Err(AppendError::Refused { cause }) => JournalHealth::Unwritable(cause.to_string().into()),
             Err(AppendError::Lost { cause }) => JournalHealth::Lost(cause.to_string().into()),
-            Err(AppendError::Damaged(damage)) => JournalHealth::Lost(damage.to_string().into()),
+            // Another process would meet the same, and could not even answer questions: this one knows what the rows say.
+            Err(AppendError::Damaged(damage)) => JournalHealth::Unwritable(damage.to_string().into()),
         };
         self.tell(health);
     }

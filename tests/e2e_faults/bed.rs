@@ -6,6 +6,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tasktally::api::proto::v1;
+use tasktally::journal::Journal;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 use tonic::Status;
@@ -16,7 +17,7 @@ use super::super::DEATH;
 use crate::common::calls::Client;
 use crate::common::events::{Centre, Figures, at, now_ms};
 use crate::common::process::{Launch, Server};
-use crate::common::{eventually, in_time};
+use crate::common::{HANG, eventually, in_time};
 use crate::faults::{Faults, scratch};
 
 pub const BATCH: u64 = 40;
@@ -46,6 +47,10 @@ pub struct Bed {
     pub server: Server,
     pub client: Client,
     centre: Centre,
+    /// Events in a batch; a row each.
+    pub batch: u64,
+    /// Events before `from` are too old for any answer.
+    from: u64,
     /// Events `0..taken` were acknowledged.
     taken: u64,
     /// Whether nobody knows of the batch after these.
@@ -70,17 +75,28 @@ impl Bed {
         let server = block_in_place(|| launch(&dir, &faults, &arguments).start());
         let client = Client::to(&server).await;
         let centre = Centre { end_ms, workspaces: 1 };
-        Bed { dir, faults, server, client, centre, taken: 0, is_open: false, arguments }
+        let (batch, from, taken, is_open) = (BATCH, 0, 0, false);
+        Bed { dir, faults, server, client, centre, batch, from, taken, is_open, arguments }
     }
 
     fn batch(&self) -> Vec<v1::Event> {
-        (self.taken..self.taken + BATCH).map(|number| self.centre.event(number)).collect()
+        self.batch_at(self.taken)
+    }
+
+    fn batch_at(&self, from: u64) -> Vec<v1::Event> {
+        (from..from + self.batch).map(|number| self.centre.event(number)).collect()
+    }
+
+    /// From here on events lie in the ten minutes before this moment, and no answer counts the earlier ones.
+    pub fn move_on(&mut self, end_ms: i64) {
+        self.centre.end_ms = end_ms;
+        self.from = self.taken;
     }
 
     /// A batch that must be taken as new.
     pub async fn accept(&mut self) {
         in_time("a batch is taken", self.client.accept(self.batch())).await;
-        self.taken += BATCH;
+        self.taken += self.batch;
     }
 
     /// Batches until one meets the fault; nobody knows of it if it was not taken.
@@ -88,8 +104,8 @@ impl Bed {
         while self.faults.hit() == 0 && !self.is_open {
             match in_time("an answer", self.client.send(self.batch())).await {
                 Ok(answer) => {
-                    assert_eq!((answer.accepted, answer.duplicates), (BATCH as i64, 0));
-                    self.taken += BATCH;
+                    assert_eq!((answer.accepted, answer.duplicates), (self.batch as i64, 0));
+                    self.taken += self.batch;
                 }
                 Err(_) => self.is_open = true,
             }
@@ -105,8 +121,8 @@ impl Bed {
     pub async fn refused_if_hit(&mut self) -> Option<Status> {
         match in_time("an answer", self.client.send(self.batch())).await {
             Ok(answer) => {
-                assert_eq!((answer.accepted, self.faults.hit()), (BATCH as i64, 0));
-                self.taken += BATCH;
+                assert_eq!((answer.accepted, self.faults.hit()), (self.batch as i64, 0));
+                self.taken += self.batch;
                 None
             }
             Err(status) => Some(status),
@@ -124,7 +140,7 @@ impl Bed {
     }
 
     fn expected(&self, events: u64) -> Figures {
-        self.centre.figures(0..events).remove(0)
+        self.centre.figures(self.from..events).remove(0)
     }
 
     /// All of what was acknowledged is there, and nothing else.
@@ -170,14 +186,25 @@ impl Bed {
     }
 
     /// A batch that must not be acknowledged, and that the process must not survive.
+    /// Nor is any after it.
     pub async fn dies_of_a_batch(&mut self, what: &str) {
-        let (client, batch) = (self.client.clone(), self.batch());
-        let sent = tokio::spawn(async move { client.send(batch).await });
+        let (client, batch, later) = (self.client.clone(), self.batch(), self.batch_at(self.taken + self.batch));
+        let (ended, is_ended) = tokio::sync::watch::channel(false);
+        let sent = tokio::spawn(async move {
+            let first = client.send(batch).await;
+            let mut after = 0;
+            while !*is_ended.borrow() {
+                after += usize::from(client.send(later.clone()).await.is_ok());
+            }
+            (first, after)
+        });
         self.is_open = true;
         self.dies(what).await;
-        let answer = in_time("an answer", sent).await.unwrap();
-        let status = answer.expect_err("what is not known to be on the disk is not acknowledged");
+        ended.send_replace(true);
+        let (first, after) = in_time("an answer", sent).await.unwrap();
+        let status = first.expect_err("what is not known to be on the disk is not acknowledged");
         assert!(!status.message().is_empty(), "{what}: {status:?}");
+        assert_eq!(after, 0, "{what}: nothing more is acknowledged");
     }
 
     /// Whoever watches health hears of it; then the process ends, says why, and its exit code is not that of success.
@@ -195,10 +222,15 @@ impl Bed {
             if let Some(status) = self.server.has_ended() {
                 break status;
             }
-            assert!(started.elapsed() < DEATH, "{what}: it lives on; log:\n{}", self.server.log.text());
+            assert!(started.elapsed() < HANG, "{what}: it lives on; log:\n{}", self.server.log.text());
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         };
-        println!("{what}: ended after {:?}", started.elapsed());
+        if let Some(took) = self.faults.took_to_end() {
+            println!("{what}: the process ended {took:?} after the first fault");
+            assert!(took < DEATH, "{what}: {took:?}; log:\n{}", self.server.log.text());
+        } else {
+            assert_eq!(self.faults.hit(), 0, "{what}: the shim saw no end of the process");
+        }
         assert_eq!(status.code(), Some(1), "{what}: log:\n{}", self.server.log.text());
         assert!(matches!(last, Some(ServingStatus::NotServing) | None), "{what}: {last:?}");
         self.logs("the journal is lost").await;
@@ -210,21 +242,26 @@ impl Bed {
         self.start().await;
         if std::mem::take(&mut self.is_open) {
             let found = self.figures().await;
-            let (without, with) = (self.expected(self.taken), self.expected(self.taken + BATCH));
+            let (without, with) = (self.expected(self.taken), self.expected(self.taken + self.batch));
             assert!(found == without || found == with, "found {found:?}\nwithout {without:?}\nwith {with:?}");
             let answer = in_time("an answer", self.client.send(self.batch())).await.unwrap();
-            let counts = if found == with { (0, BATCH as i64) } else { (BATCH as i64, 0) };
+            let counts = if found == with { (0, self.batch as i64) } else { (self.batch as i64, 0) };
             assert_eq!((answer.accepted, answer.duplicates), counts);
-            self.taken += BATCH;
+            self.taken += self.batch;
         }
         self.assert_exact("after a death").await;
     }
 
-    /// Ends it in order and starts it again, with other arguments where some are given.
-    pub async fn restart(&mut self, arguments: &[&str]) {
+    /// Ends it in order.
+    pub fn stop(&mut self) {
         self.server.signal("TERM");
         let status = block_in_place(|| self.server.wait());
         assert_eq!(status.code(), Some(0), "log:\n{}", self.server.log.text());
+    }
+
+    /// Ends it in order and starts it again, with other arguments where some are given.
+    pub async fn restart(&mut self, arguments: &[&str]) {
+        self.stop();
         if arguments.is_empty() { self.start().await } else { self.start_with(arguments).await }
     }
 
@@ -235,12 +272,27 @@ impl Bed {
 
     /// Starts on an empty folder.
     pub async fn begin_anew(&mut self) {
-        (self.taken, self.is_open) = (0, false);
+        (self.from, self.taken, self.is_open) = (0, 0, false);
         self.start().await;
     }
 
     pub fn launch(&self) -> Launch {
         launch(&self.dir, &self.faults, &self.arguments)
+    }
+
+    /// Rows of its journal, blocks being one row each; after its end, which must have been in order.
+    pub fn rows(&self) -> u64 {
+        let (journal, _) = Journal::open(self.dir.path(), "a test").expect("the journal opens");
+        journal.stats().rows
+    }
+
+    /// The log and what is carried over must do without them.
+    pub fn remove_checkpoints(&self) {
+        for entry in std::fs::read_dir(self.dir.path()).unwrap().map(Result::unwrap) {
+            if entry.file_name().to_string_lossy().starts_with("checkpoint-") {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
     }
 
     pub async fn start(&mut self) {

@@ -1,9 +1,6 @@
 //! What the server does besides: checkpoints, moving the write-ahead log into the file, blocks, carry-over, pruning.
 
-use tasktally::event::HOUR_MS;
-
 use super::bed::Bed;
-use crate::common::events::now_ms;
 use crate::common::eventually;
 use crate::faults::{Action, Rule, errno, files, kinds};
 
@@ -85,37 +82,4 @@ async fn a_file_that_cannot_take_the_write_ahead_log_ends_the_process() {
         bed.faults.clear();
         bed.restart_after_death().await;
     }
-}
-
-/// Rows of three hours ago, in a server that keeps them for a month. A block takes half a megabyte of them.
-async fn with_old_rows(rows: usize) -> Bed {
-    let arguments = ["--retention", "30d", "--checkpoint-interval", "1s"];
-    let mut bed = Bed::with_events_until(now_ms() - 3 * HOUR_MS, &arguments).await;
-    for _ in 0..rows {
-        bed.accept().await;
-    }
-    bed
-}
-
-/// A row that cannot be read any more is not needed: what it says is in memory and in the checkpoint. A server that
-/// ended itself over it would do so again after each start.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "not reliable: a commit that has to read meets the fault, too, and that ends the process"]
-async fn old_rows_that_cannot_be_read_stop_nothing() {
-    let mut bed = with_old_rows(60).await;
-    bed.checkpoint_is_written().await;
-    bed.server.kill();
-    // The checkpoint spares it reading the rows, and they are too few for a block.
-    bed.start().await;
-    bed.accept().await;
-    bed.faults.tell(Rule::new(Action::Fail(errno::EIO), kinds::READ, files::DB));
-    for _ in 0..480 {
-        bed.accept().await;
-    }
-    bed.logs("an old row of the journal is damaged").await;
-    assert!(bed.faults.hit() > 0, "rows were read");
-    bed.serves_again().await;
-    bed.accept().await;
-    bed.assert_exact("while old rows cannot be read").await;
-    bed.assert_sound();
 }

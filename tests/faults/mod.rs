@@ -9,10 +9,12 @@ pub mod trace;
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// Kinds of calls, as bits: `enum kind` of the shim.
 pub mod kinds {
@@ -93,19 +95,21 @@ impl Action {
     }
 }
 
-/// Which calls something happens to: of these kinds, on these files, after the first `skip`, `count` of them.
-#[derive(Clone, Copy, Debug)]
+/// Which calls something happens to: of these kinds, on these files, after the first `skip`, `count` of them; of reads and
+/// writes, those that begin at these bytes.
+#[derive(Clone, Debug)]
 pub struct Rule {
     pub action: Action,
     pub kinds: u64,
     pub files: u64,
     pub skip: u64,
     pub count: u64,
+    pub bytes: Range<u64>,
 }
 
 impl Rule {
     pub fn new(action: Action, kinds: u64, files: u64) -> Rule {
-        Rule { action, kinds, files, skip: 0, count: u64::MAX }
+        Rule { action, kinds, files, skip: 0, count: u64::MAX, bytes: 0..u64::MAX }
     }
 
     /// Only the call after so many.
@@ -114,9 +118,11 @@ impl Rule {
     }
 }
 
-const WORDS: u64 = 9;
-const SEEN: u64 = 7;
-const HIT: u64 = 8;
+const WORDS: u64 = 13;
+const SEEN: u64 = 9;
+const HIT: u64 = 10;
+const HIT_AT: u64 = 11;
+const ENDED_AT: u64 = 12;
 
 /// The faulty disk of one process at a time; what it was told holds over restarts of the process.
 pub struct Faults {
@@ -170,13 +176,13 @@ impl Faults {
 
     /// From here on, in place of what was said before; counts begin anew.
     pub fn tell(&self, rule: Rule) {
-        let Rule { action, kinds, files, skip, count } = rule;
+        let Rule { action, kinds, files, skip, count, bytes } = rule;
         let [action, errno, part] = action.words();
         // Nothing happens while only half is said.
         for word in 0..WORDS {
             self.set(word, 0);
         }
-        for (word, value) in (2..).zip([files, skip, count, errno, part]) {
+        for (word, value) in (2..).zip([files, skip, count, errno, part, bytes.start, bytes.end]) {
             self.set(word, value);
         }
         self.set(0, action);
@@ -196,6 +202,12 @@ impl Faults {
     /// Of these, how many something happened to.
     pub fn hit(&self) -> u64 {
         self.get(HIT)
+    }
+
+    /// How long after the first hit the process, which is at its end, came there.
+    pub fn took_to_end(&self) -> Option<Duration> {
+        let (hit, end) = (self.get(HIT_AT), self.get(ENDED_AT));
+        (hit > 0 && end > 0).then(|| Duration::from_nanos(end - hit))
     }
 }
 

@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The bits of a rule's `kinds`, and the kinds of the trace's records. */
@@ -28,8 +29,10 @@ enum kind { OPEN, CREATE, READ, WRITE, TRUNCATE, SYNC, SYNC_FOLDER, RENAME, UNLI
 /* The bits of a rule's `files`. */
 enum file { DB, WAL, CHECKPOINT, CHECKPOINT_TMP, LOCK, NEW, TRIAL, FOLDER, OTHER };
 enum action { NOTHING, FAIL, SHORT, TORN_FAIL, KILL_BEFORE, KILL_AFTER, TORN_KILL, CORRUPT, PRETEND };
-/* The words of the control file. SKIP matching calls pass, COUNT are hit; SEEN counts matching calls, HIT the hit. */
-enum word { ACTION, KINDS, FILES, SKIP, COUNT, ERRNO, PART, SEEN, HIT, WORDS };
+/* The words of the control file. Reads and writes match where they begin within FROM..TO. SKIP matching calls pass, COUNT
+ * are hit; SEEN counts matching calls, HIT the hit. HIT_AT and ENDED_AT are when the first was hit and when the process
+ * came to its end, in nanoseconds of one clock. */
+enum word { ACTION, KINDS, FILES, SKIP, COUNT, ERRNO, PART, FROM, TO, SEEN, HIT, HIT_AT, ENDED_AT, WORDS };
 
 #define MOST_FILES 65536
 #define EXPORTED __attribute__((visibility("default")))
@@ -85,6 +88,16 @@ __attribute__((constructor)) static void start(void) {
   control = map;
 }
 
+static uint64_t uptime(void) {
+  struct timespec now;
+  syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+__attribute__((destructor)) static void end(void) {
+  if (control) control[ENDED_AT] = uptime();
+}
+
 /* The name within the folder, "" for the folder itself, NULL for anything else. */
 static const char *ours(const char *path) {
   if (!control || !path || strncmp(path, folder, folder_length) != 0) return NULL;
@@ -114,9 +127,14 @@ static enum action decide(enum kind kind, enum file file) {
   if (!(control[KINDS] >> kind & 1) || !(control[FILES] >> file & 1)) return NOTHING;
   uint64_t place = control[SEEN]++;
   if (action == NOTHING || place < control[SKIP] || place - control[SKIP] >= control[COUNT]) return NOTHING;
-  control[HIT]++;
+  if (control[HIT]++ == 0) control[HIT_AT] = uptime();
   if (action == KILL_BEFORE) die();
   return action;
+}
+
+/* Likewise, of a read or a write that begins there. */
+static enum action decide_at(enum kind kind, enum file file, off_t offset) {
+  return (uint64_t)offset < control[FROM] || (uint64_t)offset >= control[TO] ? NOTHING : decide(kind, file);
 }
 
 static int failed(void) {
@@ -177,12 +195,14 @@ EXPORTED int close(int fd) {
   return (int)syscall(SYS_close, fd);
 }
 
-/* `offset` -1: at the file's own place, which moves. */
+/* Where a call begins; `offset` -1: at the file's own place, which moves. */
+static off_t place_of(int fd, off_t offset) { return offset >= 0 ? offset : syscall(SYS_lseek, fd, 0, SEEK_CUR); }
+
 static ssize_t read_at(int fd, void *bytes, size_t length, off_t offset) {
   enum action action = NOTHING;
   if (is_held(fd)) {
     pthread_mutex_lock(&lock);
-    action = decide(READ, file_held(fd));
+    action = decide_at(READ, file_held(fd), place_of(fd, offset));
     pthread_mutex_unlock(&lock);
   }
   if (action == KILL_AFTER) die();
@@ -201,12 +221,13 @@ static ssize_t write_at(int fd, const void *bytes, size_t length, off_t offset) 
   if (!is_held(fd)) return put(fd, bytes, length, offset);
   pthread_mutex_lock(&lock);
   enum file file = file_held(fd);
-  enum action action = decide(WRITE, file);
+  int appends = offset < 0 && (syscall(SYS_fcntl, fd, F_GETFL) & O_APPEND);
+  off_t place = appends ? syscall(SYS_lseek, fd, 0, SEEK_END) : place_of(fd, offset);
+  enum action action = decide_at(WRITE, file, place);
   ssize_t done = -1;
   if (action == FAIL) {
     failed();
   } else {
-    off_t place = offset >= 0 ? offset : syscall(SYS_lseek, fd, 0, (int)(syscall(SYS_fcntl, fd, F_GETFL) & O_APPEND ? SEEK_END : SEEK_CUR));
     int is_part = action == SHORT || action == TORN_FAIL || action == TORN_KILL;
     size_t part = is_part ? length * control[PART] / 1024 : length;
     /* Of something, a short write writes something. */

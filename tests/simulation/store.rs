@@ -50,8 +50,8 @@ impl FaultyStore {
 fn said<T>(outcome: &Result<T, AppendError>, done: impl Fn(&T) -> u64) -> Said {
     match outcome {
         Ok(value) => Said::Done(done(value)),
-        Err(AppendError::Refused { .. }) => Said::Refused,
-        Err(AppendError::Lost { .. } | AppendError::Damaged(_)) => Said::Lost,
+        Err(AppendError::Refused { .. } | AppendError::Damaged(_)) => Said::Refused,
+        Err(AppendError::Lost { .. }) => Said::Lost,
     }
 }
 
