@@ -18,6 +18,10 @@ if [ -z "$base" ]; then
   echo "not compared: no landed main before this one is known (neither origin/main nor .ci/landed names one)"
   exit
 fi
+if [ "$(git rev-parse --is-shallow-repository)" = true ] && ! git cat-file -e "$base^{commit}" 2>/dev/null; then
+  echo "not compared: this clone is shallow and does not reach back to $base, which $from names"
+  exit
+fi
 git cat-file -e "$base^{commit}" 2>/dev/null || {
   echo "error: $base, which $from names, is not in this clone" >&2
   exit 1
