@@ -339,7 +339,9 @@ impl Life {
 
     async fn leave(self, running: Running, keeping: Keeping, mut signals: Signals) -> Result<ExitCode, ServeError> {
         let started = Instant::now();
-        tracing::info!(bound_s = self.config.shutdown_timeout.as_secs(), "stopping; a second signal stops at once");
+        let bound_s = self.config.shutdown_timeout.as_secs();
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        tracing::info!(bound_s, tasks, "stopping; a second signal stops at once");
         self.health.draining().await;
         self.stop.cancel();
         let orderly = async {

@@ -32,6 +32,8 @@ const ASKERS: u64 = 3;
 /// Progress is told this often.
 const TELL_EVERY: Duration = Duration::from_secs(15);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+/// A connection that has just been closed may have one yet; of a run's thousands, one each would be left.
+const SPARE_TASKS: u64 = 4;
 /// Lives of the first part end after this time, at random.
 const LIFE_SECONDS: std::ops::Range<f64> = 5.0..20.0;
 
@@ -109,6 +111,8 @@ pub struct Run {
     samples: Vec<Sample>,
     /// Descriptors of a server that nobody is connected to.
     bare_descriptors: u64,
+    /// Tasks of the runtime that the last life had when it was told to stop.
+    tasks: u64,
     seeds: AtomicU64,
 }
 
@@ -140,6 +144,7 @@ impl Run {
             lives: Lives::default(),
             samples: Vec::new(),
             bare_descriptors: 0,
+            tasks: 0,
             seeds: AtomicU64::new(plan.seed << 16),
             plan,
         }
@@ -159,12 +164,19 @@ impl Run {
         self.go_on_for(rest);
         self.leave();
         self.compare("after everybody has left");
+        let mut tasks = 0;
         for how in ["TERM", "KILL", "KILL"] {
             self.end_by(how);
+            tasks = tasks.max(self.tasks);
             self.start();
             self.compare(&format!("after SIG{how}"));
         }
-        self.stop();
+        self.end_by("TERM");
+        println!(
+            "  {tasks} tasks after everybody had left the long life, {} in one that hardly anybody saw",
+            self.tasks
+        );
+        assert!(tasks <= self.tasks + SPARE_TASKS, "{tasks} tasks are left, {} at the end of a fresh life", self.tasks);
         report::print(&self.world, &self.lives, &self.samples, self.begun.elapsed());
         if self.plan.judges_growth {
             report::judge(&self.samples);
@@ -220,6 +232,10 @@ impl Run {
             assert_eq!(status.code(), Some(0), "log:\n{}", server.log.text());
             // Every task of every connection has ended in time.
             server.logs("stopped");
+            let log = server.log.text();
+            let tasks = log.rsplit_once("tasks=").expect("it says how many tasks it had").1;
+            let tasks = tasks.split(|other: char| !other.is_ascii_digit()).next().expect("a first part");
+            self.tasks = tasks.parse().expect("a number");
             self.lives.stopped += 1;
         } else {
             server.kill();
@@ -227,10 +243,6 @@ impl Run {
         }
         self.world.clock.stop();
         assert!(!server.log.contains("panicked"), "log:\n{}", server.log.text());
-    }
-
-    fn stop(&mut self) {
-        self.end_by("TERM");
     }
 
     fn seed(&self) -> u64 {
