@@ -18,10 +18,10 @@ mod kill_points {
 }
 mod support;
 
-use faults::trace::{Disk, Image, Kind, Record, image_of, lay_out};
+use faults::trace::{Disk, Kind, Record, image_of, lay_out};
 use faults::{Action, Faults, Rule, files, kinds, scratch, trace};
 use kill_points::history::History;
-use kill_points::judge::{Known, judge, judge_folder};
+use kill_points::judge::{Known, judge, judge_folder, judge_log};
 use kill_points::life::{self, Plan};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -78,12 +78,6 @@ fn replay(records: &[Record]) -> (Disk, Known) {
     (disk, known)
 }
 
-/// The same without checkpoints: the log alone must do.
-fn without_checkpoints(mut image: Image) -> Image {
-    image.retain(|name, _| !name.starts_with("checkpoint-"));
-    image
-}
-
 fn changes(records: &[Record]) -> Vec<usize> {
     (0..records.len()).filter(|at| records[*at].is_change()).collect()
 }
@@ -112,8 +106,7 @@ fn a_power_cut_after_any_change_loses_nothing_that_was_acknowledged() {
         judged += 1;
         judge(&history, &known, &disk.now(), &format!("seed {seed}, killed after change {at}"));
         judge(&history, &known, &disk.synced(), &format!("seed {seed}, power cut after change {at}"));
-        let log = without_checkpoints(disk.synced());
-        judge(&history, &known, &log, &format!("seed {seed}, power cut after change {at}, without checkpoints"));
+        judge_log(&history, &known, disk.synced(), &format!("seed {seed}, power cut after change {at}"));
         for _ in 0..2 {
             judge(&history, &known, &disk.some(&mut rng), &format!("seed {seed}, power partly cut after change {at}"));
         }
@@ -159,8 +152,7 @@ fn a_recovery_cut_off_at_any_change_can_be_begun_again() {
             }
             judged += 1;
             judge(&history, &known, &disk.now(), &format!("{what}, then killed after change {then}"));
-            let log = without_checkpoints(disk.now());
-            judge(&history, &known, &log, &format!("{what}, then killed after change {then}, without checkpoints"));
+            judge_log(&history, &known, disk.now(), &format!("{what}, then killed after change {then}"));
             judge(&history, &known, &disk.synced(), &format!("{what}, then power cut after change {then}"));
             let some = disk.some(&mut rng);
             judge(&history, &known, &some, &format!("{what}, then power partly cut after change {then}"));

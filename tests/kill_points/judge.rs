@@ -5,6 +5,7 @@
 use tasktally::engine::Workspace;
 use tasktally::event::{Event, Millis, WorkspaceSid};
 use tasktally::journal::Journal;
+use tasktally::journal::checkpoint::{self, Candidate};
 use tasktally::pipeline::{Caller, Ingested, Patience, Recovered, recover};
 
 use super::history::{History, RETENTION_MS, START_MS};
@@ -24,6 +25,8 @@ pub struct Known {
     sent: Vec<(usize, i64, bool)>,
     /// Whether the process came to its end.
     pub ended: bool,
+    /// The newest checkpoint that was written to the end.
+    kept: u64,
     /// Blocks made; events dropped and carry-overs there in the end.
     pub compressed: u64,
     pub dropped: i64,
@@ -32,7 +35,7 @@ pub struct Known {
 
 impl Known {
     pub fn nothing() -> Known {
-        Known { now: START_MS, sent: Vec::new(), ended: false, compressed: 0, dropped: 0, carried: 0 }
+        Known { now: START_MS, sent: Vec::new(), ended: false, kept: 0, compressed: 0, dropped: 0, carried: 0 }
     }
 
     pub fn take(&mut self, record: &Record) {
@@ -53,6 +56,7 @@ impl Known {
             "compressed" => self.compressed += 1,
             "dropped" => self.dropped = number,
             "carried" => self.carried = number,
+            "kept" => self.kept = number as u64,
             "up" => {}
             other => panic!("a mark {other}"),
         }
@@ -71,7 +75,30 @@ pub fn judge(history: &History, known: &Known, image: &Image, what: &str) {
     judge_folder(history, known, dir.path(), what);
 }
 
+/// The same without checkpoints: the log alone must do.
+pub fn judge_log(history: &History, known: &Known, mut image: Image, what: &str) {
+    image.retain(|name, _| !name.starts_with("checkpoint-"));
+    let dir = scratch();
+    lay_out(&image, dir.path());
+    judge_state(history, known, dir.path(), &format!("{what}, without checkpoints"));
+}
+
 pub fn judge_folder(history: &History, known: &Known, dir: &std::path::Path, what: &str) {
+    judge_checkpoints(known, dir, what);
+    judge_state(history, known, dir, what);
+}
+
+/// One that has its name is whole, and one that was said to be written is there, or a newer one.
+fn judge_checkpoints(known: &Known, dir: &std::path::Path, what: &str) {
+    let found = checkpoint::survey(dir).unwrap_or_else(|error| panic!("{what}: {error}"));
+    for Candidate { path, checkpoint, .. } in &found {
+        assert!(checkpoint.is_ok(), "{what}: {}: {checkpoint:?}", path.display());
+    }
+    let newest = found.first().map_or(0, |found| found.position);
+    assert!(newest >= known.kept, "{what}: a checkpoint at {} was written, found is one at {newest}", known.kept);
+}
+
+fn judge_state(history: &History, known: &Known, dir: &std::path::Path, what: &str) {
     let (mut recovered, end) = recovered(dir, what);
     let mut model = present(history, known, &recovered, what);
     assert_eq!(end, model.accepted.len() as u64, "{what}: one position for each event that is there");

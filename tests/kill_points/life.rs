@@ -10,6 +10,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 
 use tasktally::event::{HOUR_MS, Millis};
+use tasktally::journal::checkpoint;
 use tasktally::journal::{Compression, Journal, Record};
 use tasktally::pipeline::{Caller, Patience, Pipeline, Running, Submitted, recover, start};
 
@@ -192,6 +193,10 @@ impl Life {
             keeper.expect_old_rows();
         }
         keeper.run_once(Millis(self.now)).expect("the disk is sound");
+        let written = checkpoint::survey(&self.dir).expect("the folder can be listed");
+        if let Some(newest) = written.first() {
+            self.mark(&format!("kept {}", newest.position));
+        }
     }
 }
 
