@@ -153,6 +153,6 @@ async fn a_full_disk_that_then_fails_ends_the_process() {
     bed.restart_after_death().await;
 }
 
-/// Beyond any honest delay between the failure and the end of the process, by the disk's own clock: 20 ms on a quiet
-/// machine.
+/// Beyond any honest delay between the failure and the end of the process, which is 0.3 s: what its last words to callers
+/// are given.
 const DEATH: Duration = Duration::from_secs(5);

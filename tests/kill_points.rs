@@ -105,6 +105,7 @@ fn a_power_cut_after_any_change_loses_nothing_that_was_acknowledged() {
         }
         judged += 1;
         judge(&history, &known, &disk.now(), &format!("seed {seed}, killed after change {at}"));
+        judge_log(&history, &known, disk.now(), &format!("seed {seed}, killed after change {at}"));
         judge(&history, &known, &disk.synced(), &format!("seed {seed}, power cut after change {at}"));
         judge_log(&history, &known, disk.synced(), &format!("seed {seed}, power cut after change {at}"));
         for _ in 0..2 {

@@ -193,7 +193,7 @@ impl Bed {
         let sent = tokio::spawn(async move {
             let first = client.send(batch).await;
             let mut after = 0;
-            while !*is_ended.borrow() {
+            while after == 0 && matches!(is_ended.has_changed(), Ok(false)) {
                 after += usize::from(client.send(later.clone()).await.is_ok());
             }
             (first, after)

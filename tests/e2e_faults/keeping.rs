@@ -55,20 +55,32 @@ async fn fill_the_log(bed: &mut Bed) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_write_ahead_log_that_finds_no_room_in_the_file_waits_for_it() {
+async fn a_write_ahead_log_that_stays(what: &str, rule: Rule) {
     let mut bed = Bed::new(&[]).await;
     fill_the_log(&mut bed).await;
-    bed.faults.tell(Rule::new(Action::Fail(errno::ENOSPC), kinds::WRITE, files::DB | files::TRIAL));
+    bed.faults.tell(rule);
     // Batches are taken as long as the log has room.
     bed.accept_until_hit().await;
     bed.ingest_is_not_serving().await;
-    bed.assert_exact("the file is full").await;
+    bed.assert_exact(what).await;
+    // It is not writable in between: a group would find the log too long.
+    let tried = bed.faults.hit();
+    eventually("it is tried again", async || (bed.faults.hit() > tried + 2).then_some(())).await;
+    assert!(!bed.server.log.contains("can be written again"), "{what}; log:\n{}", bed.server.log.text());
     bed.faults.clear();
     bed.serves_again().await;
     bed.accept().await;
+    bed.assert_sound();
     bed.restart(&[]).await;
-    bed.assert_exact("after the file was full").await;
+    bed.assert_exact(what).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_ahead_log_that_cannot_be_moved_into_the_file_waits_for_it() {
+    let full = Rule::new(Action::Fail(errno::ENOSPC), kinds::WRITE, files::DB);
+    let unreadable = Rule::new(Action::Fail(errno::EIO), kinds::READ, files::WAL);
+    let full = a_write_ahead_log_that_stays("the file is full", full);
+    tokio::join!(full, a_write_ahead_log_that_stays("the log cannot be read", unreadable));
 }
 
 #[tokio::test(flavor = "multi_thread")]
