@@ -18,6 +18,10 @@ mod kill_points {
 }
 mod support;
 
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use faults::trace::{Disk, Kind, Record, image_of, lay_out};
 use faults::{Action, Faults, Rule, files, kinds, scratch, trace};
 use kill_points::history::History;
@@ -50,6 +54,26 @@ fn chosen(mut points: Vec<usize>, one_in: usize, rng: &mut ChaCha8Rng) -> Vec<us
     points.truncate((most / one_in).max(1));
     points.sort_unstable();
     points
+}
+
+/// Each of the points, on all cores; answers the sum. What is drawn for a point depends on the seed and on it alone.
+fn at_each(points: &[usize], seed: u64, judge: impl Fn(usize, &mut ChaCha8Rng) -> usize + Sync) -> usize {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut sum = 0;
+        while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            rng.set_stream(1 + *point as u64);
+            sum += judge(*point, &mut rng);
+        }
+        sum
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(2, |cores| cores.get());
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let sums = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        sums.sum()
+    })
 }
 
 /// A life that nothing happens to: what it recorded, by the end of which its folder must be what the record says.
@@ -139,11 +163,12 @@ fn a_recovery_cut_off_at_any_change_can_be_begun_again() {
     let seed = seed();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (history, records) = (History::of(seed), whole_life(seed));
-    let mut judged = 0;
-    for at in chosen(changes(&records), 10, &mut rng) {
+    let points = chosen(changes(&records), 10, &mut rng);
+    let judged = at_each(&points, seed, |at, rng| {
+        let mut judged = 0;
         let what = format!("seed {seed}, killed after change {at}");
         let recovery = recovery_after(&records[..=at], seed, &what);
-        let points = chosen(changes(&recovery), 5, &mut rng);
+        let points = chosen(changes(&recovery), 5, rng);
         let (mut disk, mut known) = replay(&records[..=at]);
         for (then, record) in recovery.iter().enumerate() {
             disk.take(record);
@@ -155,10 +180,10 @@ fn a_recovery_cut_off_at_any_change_can_be_begun_again() {
             judge(&history, &known, &disk.now(), &format!("{what}, then killed after change {then}"));
             judge_log(&history, &known, disk.now(), &format!("{what}, then killed after change {then}"));
             judge(&history, &known, &disk.synced(), &format!("{what}, then power cut after change {then}"));
-            let some = disk.some(&mut rng);
-            judge(&history, &known, &some, &format!("{what}, then power partly cut after change {then}"));
+            judge(&history, &known, &disk.some(rng), &format!("{what}, then power partly cut after change {then}"));
         }
-    }
+        judged
+    });
     println!("{judged} points judged");
 }
 
@@ -168,8 +193,8 @@ fn a_process_killed_at_any_change_keeps_what_it_acknowledged() {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let (history, records) = (History::of(seed), whole_life(seed));
     let points = chosen((0..changes(&records).len()).collect(), 4, &mut rng);
-    let mut killed = 0;
-    for point in points {
+    let killed = at_each(&points, seed, |point, rng| {
+        let mut killed = 0;
         for action in [Action::KillBefore, Action::TornKill(rng.random_range(1..1024)), Action::KillAfter] {
             let what = format!("seed {seed}, {action:?} at change {point}");
             let dir = scratch();
@@ -185,7 +210,8 @@ fn a_process_killed_at_any_change_keeps_what_it_acknowledged() {
             assert!(disk.now() == image_of(dir.path()), "{what}: the shim has seen every change");
             judge_folder(&history, &known, dir.path(), &what);
         }
-    }
+        killed
+    });
     println!("{killed} processes killed");
     assert!(killed > 0, "nobody was killed");
 }
