@@ -280,13 +280,29 @@ pub fn address(text: &str) -> Result<String, String> {
         None => ("http", text.strip_prefix("http://").unwrap_or(text)),
     };
     let uri: http::Uri = format!("http://{scheme_less}").parse().map_err(|error| format!("not an address: {error}"))?;
+    // The library takes brackets anywhere, and a port that is none for one that is not given.
+    let is_host = |host: &str| match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => !host.is_empty() && !host.contains(['[', ']', '@']),
+    };
     let misplaced = scheme_less.contains("://") || uri.query().is_some() || !matches!(uri.path(), "" | "/");
     match uri.authority() {
-        Some(authority) if !misplaced && !authority.host().is_empty() && !authority.as_str().contains('@') => {
-            Ok(format!("{scheme}://{}:{}", authority.host(), authority.port_u16().unwrap_or(50051)))
+        Some(authority) if !misplaced && is_host(authority.host()) => {
+            let port = match authority.as_str().strip_prefix(authority.host()) {
+                Some("") => Ok(50051),
+                Some(rest) => port(rest).ok_or("the port must be a number from 0 to 65535".to_owned()),
+                None => Err("a user name has no place in an address".to_owned()),
+            };
+            port.map(|port| format!("{scheme}://{}:{port}", authority.host()))
         }
         _ => Err("must be http://HOST:PORT, https://HOST:PORT, HOST:PORT or HOST".to_owned()),
     }
+}
+
+/// `:PORT`. Only digits, where Rust would take a sign.
+fn port(text: &str) -> Option<u16> {
+    let digits = text.strip_prefix(':')?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
@@ -334,6 +350,9 @@ mod tests {
         for text in ["", "https://", "https://x/path", "ftp://x", "http://x/path", "http://u:p@x", "a b", "http://:80"]
         {
             assert!(address(text).is_err(), "{text:?}");
+        }
+        for text in ["h[::1]", "[::1", "[x]", "[::1]x:7", "stats:", "stats:65536", "stats:+7", "stats:7:7"] {
+            assert!(address(text).is_err(), "{text:?} must not become {:?}", address(text));
         }
     }
 
