@@ -15,7 +15,7 @@ use super::{
     AppendError, Damage, Journal, OpenError, ReadError, carry,
     error::Trouble,
     store::FORMAT,
-    tile::{Census, Codec, Gap, Gone, HEADER_COLUMNS, Header, Tail, sum},
+    tile::{Census, Codec, Gap, Gone, HEADER_COLUMNS, Header, MAX_POSITION, Tail, are_positions, sum},
 };
 
 const START: u8 = 1;
@@ -257,6 +257,9 @@ fn put(
         return broken("its frames are not in order");
     }
     match kind {
+        START if content.len() == 32 && number(0) == FORMAT.cast_unsigned() && number(1) > MAX_POSITION => {
+            return broken("its end is beyond every position");
+        }
         START if content.len() == 32 && number(0) == FORMAT.cast_unsigned() => {
             *start = Some(Tail { end: number(1), carries: number(2), carry_digest: number(3) });
         }
@@ -268,11 +271,15 @@ fn put(
             };
             carry::put(db, tail, key, body)?;
         }
-        GAP if content.len() == 24 && number(2) <= 1 => {
+        GAP if content.len() == 24 && number(2) <= 1 && are_positions(number(0), number(1)) => {
             let gone = if number(2) == 0 { Gone::Dropped } else { Gone::Lost };
             Gap { first: number(0), last: number(1), gone }.record(db)?;
         }
-        ROW if content.len() >= 40 && number(1) > 0 && number(3) <= 1 => {
+        ROW if content.len() >= 40
+            && number(3) <= 1
+            && number(1) > 0
+            && are_positions(number(0), number(0).saturating_add(number(1) - 1)) =>
+        {
             let (codec, body) = (if number(3) == 0 { Codec::Raw } else { Codec::Block }, &content[40..]);
             let header = Header::new(number(0), number(1), number(2).cast_signed(), codec, body);
             if header.body_sum != number(4) {

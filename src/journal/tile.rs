@@ -8,6 +8,11 @@ use super::error::{Damage, Trouble};
 /// The last position there can ever be: room above, so that sums of positions cannot overflow.
 pub(super) const MAX_POSITION: u64 = i64::MAX as u64 / 2;
 
+/// Whether a log can hold something at `first..=last`. What is read is asked so before anything is reckoned with it.
+pub(super) fn are_positions(first: u64, last: u64) -> bool {
+    0 < first && first <= last && last <= MAX_POSITION
+}
+
 /// How a row's body is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Codec {
@@ -62,7 +67,9 @@ impl Header {
             bytes: row.get::<_, i64>(4)?.cast_unsigned(),
             body_sum: row.get::<_, i64>(5)?.cast_unsigned(),
         };
-        if row.get::<_, i64>(6)?.cast_unsigned() != header.sum() {
+        let is_sound = row.get::<_, i64>(6)?.cast_unsigned() == header.sum();
+        let last = header.first.saturating_add(header.events.saturating_sub(1));
+        if !is_sound || header.events == 0 || !are_positions(header.first, last) {
             return Err(Damage::Header { first }.into());
         }
         Ok(header)
@@ -131,7 +138,7 @@ impl Gap {
             _ => return Err(Damage::Gap { first }.into()),
         };
         let gap = Self { first: first.cast_unsigned(), last: row.get::<_, i64>(1)?.cast_unsigned(), gone };
-        if row.get::<_, i64>(3)?.cast_unsigned() != gap.sum() || gap.last < gap.first {
+        if row.get::<_, i64>(3)?.cast_unsigned() != gap.sum() || !are_positions(gap.first, gap.last) {
             return Err(Damage::Gap { first }.into());
         }
         Ok(gap)

@@ -96,6 +96,14 @@ fn others() -> Vec<Seed> {
         ("backup", "raw", [&[0, 0][..], &frames].concat()),
         ("backup", "sound", vec![2, 200]),
         ("backup", "patched", vec![2, 3, 0, 0, 3, 9, 2, 7, 7, 1]),
+        // Of the start, of a gap and of a row, one of its numbers is the largest there is.
+        ("backup", "end-beyond", [&[2, 200, 3, 8, 8][..], &[255; 8]].concat()),
+        ("backup", "gap-beyond", [&[2, 200, 0, 3, 8, 8][..], &[255; 8]].concat()),
+        ("backup", "gap-at-the-end", [&[2, 200, 0, 3, 0, 8][..], &[255; 8]].concat()),
+        ("backup", "row-beyond", [&[2, 200, 0, 0, 3, 0, 8][..], &[255; 8]].concat()),
+        ("backup", "row-of-all-events", [&[2, 200, 0, 0, 3, 8, 8][..], &[255; 8]].concat()),
+        ("backup", "row-twice", vec![2, 200, 0, 0, 2]),
+        ("backup", "row-missing", vec![2, 200, 0, 0, 1]),
         ("backup", "frames", [&[1, 9, 1][..], &prefixed(&[2; 32]), &[5], &prefixed(&[])].concat()),
     ]
 }
