@@ -95,6 +95,11 @@ async fn every_method_asks_who_calls_before_it_reads_and_what_they_may_after() {
             call(&client, path, Some(&people.bearer(name)), &good).await.unwrap();
         }
     }
+    // A stream whose caller may send nothing is told so at once, and not with its first request.
+    let (_silent, there) = mpsc::channel::<v1::IngestEventsRequest>(1);
+    let stream = shown(&people.bearer("reader"), ReceiverStream::new(there));
+    let status = in_time("an answer", client.ingest().stream_events(stream)).await.unwrap_err();
+    assert_told(&status, Code::PermissionDenied, "ROLE_MISSING", false, &[]);
     server.assert_sound();
 }
 

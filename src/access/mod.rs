@@ -112,6 +112,12 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Until this is cancelled.
+    #[cfg(test)]
+    pub fn until_cancelled(taken_away: CancellationToken) -> Lease {
+        Lease { taken_away, until: None }
+    }
+
     pub fn is_over(&self) -> bool {
         self.taken_away.is_cancelled() || self.until.is_some_and(|until| Instant::now() >= until)
     }

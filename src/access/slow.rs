@@ -65,6 +65,12 @@ impl Slow {
         }))
     }
 
+    /// Whether a check would begin at once.
+    #[cfg(test)]
+    pub fn is_free(&self) -> bool {
+        self.one_at_a_time.available_permits() > 0
+    }
+
     fn tag(&self, secret: &str) -> Option<Tag> {
         let tag = hmac::sign(self.key.as_ref()?, secret.as_bytes());
         tag.as_ref().try_into().ok()
@@ -106,4 +112,23 @@ fn remember(known: &Mutex<HashMap<Tag, Arc<Credential>>>, tag: Tag, credential: 
 
 fn entries<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::book::Book;
+
+    #[test]
+    fn so_many_good_secrets_are_remembered() {
+        let text = "[[credential]]\nname = 'a'\naccount = 'all'\nroles = ['read']\n\
+            argon2 = '$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$2LpA5nTcGJ4wFb8C4R1d0pB4bhNbWDMS1GfTk4wJ0wQ'";
+        let book = Book::parse(text).unwrap_or_else(|fault| panic!("{fault:?}"));
+        let (known, credential) = (Mutex::default(), book.slow_ones(None).remove(0));
+        for number in 0..=limits::ARGON2_REMEMBERED {
+            remember(&known, [number as u8; 32], credential.clone());
+            assert!((1..=limits::ARGON2_REMEMBERED).contains(&entries(&known).len()));
+        }
+        assert_eq!(entries(&known).len(), 1, "the last one is there, and those before pay once more");
+    }
 }

@@ -280,3 +280,42 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    /// A stream that has data whenever it is asked.
+    struct Endless;
+
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"more")))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_never_waits_ends_with_its_lease_too_but_not_before_its_first_data() {
+        for frames_before in [0, 1, 3] {
+            let taken_away = CancellationToken::new();
+            let lease = Lease::until_cancelled(taken_away.clone());
+            let mut body = EntranceBody::new(Endless, Some(lease), true);
+            for _ in 0..frames_before {
+                assert!(body.frame().await.unwrap().unwrap().is_data());
+            }
+            taken_away.cancel();
+            if frames_before == 0 {
+                assert!(body.frame().await.unwrap().unwrap().is_data(), "its caller was known when it was made");
+            }
+            let last = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
+            assert_eq!(last["grpc-status"], (tonic::Code::Unauthenticated as i32).to_string());
+            assert!(body.frame().await.is_none() && body.is_end_stream());
+        }
+    }
+}

@@ -58,6 +58,7 @@ fn what_is_wrong_is_told_with_its_line_and_never_quoted() {
         (entry("a", "argon2 = \"$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ\""), 5, "PHC"),
         (entry("a", "argon2 = \"$scrypt$ln=1$c2FsdHNhbHQ$2LpA5nTcGJ4wFb8C4R1d0pB4bhNbWDMS1GfTk4wJ0wQ\""), 5, "PHC"),
         (entry("a", heavy), 5, "too much"),
+        (entry("a", &heavy.replace("m=65537,t=1", "m=65536,t=5")), 5, "too much"),
         (entry("a", "certificate = \"pump.example\""), 5, "dns:NAME"),
         (entry("a", "certificate = \"dns:\""), 5, "dns:NAME"),
         (entry("a", "certificate = \"ip:10.0.0.1\""), 5, "dns:NAME"),
@@ -84,13 +85,40 @@ fn what_is_wrong_is_told_with_its_line_and_never_quoted() {
     }
 }
 
+/// What cannot even be read may be a secret where none belongs: the reader's own words would quote it.
+#[test]
+fn what_is_not_toml_is_never_quoted() {
+    for text in [
+        "hunter2",
+        "hunter2 = 1\nhunter2 = 2",
+        "sha256 = hunter2",
+        "sha256 = 'a' hunter2",
+        "sha256 = 12hunter2",
+        "sha256 = \"\\hunter2\"",
+        "[hunter2]\n[hunter2]",
+        "[[credential]]\n[credential]\nhunter2 = 1",
+        "a = 1\na.hunter2 = 1",
+        "hunter2 = 1\nhunter2.a = 1",
+        "a = {hunter2 = 1, hunter2 = 2}",
+    ] {
+        let (_, what) = fault(text);
+        assert!(!what.contains("hunter2"), "{text:?}: {what}");
+    }
+    let most = Book::parse(&entry(
+        "a",
+        "argon2 = '$argon2id$v=19$m=65536,t=4,p=1$c2FsdHNhbHQ$2LpA5nTcGJ4wFb8C4R1d0pB4bhNbWDMS1GfTk4wJ0wQ'",
+    ));
+    assert!(most.is_ok(), "the dearest that may be");
+}
+
 #[test]
 fn the_numbers_of_entries_are_bounded() {
     let of = |count: usize, proof: &dyn Fn(usize) -> String| -> String {
         (0..count).map(|number| entry(&format!("n{number}"), &proof(number))).collect()
     };
     let sums = |number: usize| format!("sha256 = \"{number:064x}\"");
-    assert!(Book::parse(&of(100, &sums)).is_ok());
+    assert!(Book::parse(&of(limits::CREDENTIALS, &sums)).is_ok());
+    assert!(fault(&of(limits::CREDENTIALS + 1, &sums)).1.contains("more than 10000 credentials"));
     let slow = |number: usize| {
         format!(
             "argon2 = \"$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$2LpA5nTcGJ4wFb8C4R1d0pB4bhNbWDMS1GfTk4wJ{number:02}Q\""

@@ -49,10 +49,16 @@ fn entry(name: &str, account: &str, proof: &str) -> String {
 }
 
 fn phc(secret: &str) -> String {
+    let phc = phc_of(secret, 64);
+    assert!(phc.contains(CHEAP));
+    phc
+}
+
+/// Checked with so much memory.
+fn phc_of(secret: &str, kib: u32) -> String {
     use argon2::PasswordHasher as _;
-    let params = argon2::Params::new(64, 1, 1, None).unwrap();
+    let params = argon2::Params::new(kib, 1, 1, None).unwrap();
     let hash = argon2::Argon2::from(params).hash_password_with_salt(secret.as_bytes(), b"saltsaltsalt").unwrap();
-    assert!(hash.to_string().starts_with(CHEAP));
     format!("argon2 = \"{hash}\"")
 }
 
@@ -138,6 +144,55 @@ async fn wrong_slow_secrets_wait_in_a_bounded_queue_and_the_next_is_told_to_come
     assert!(settled(scene.gate.check(&bearer("correct horse"), None)).await.is_ok());
 }
 
+/// With the permit to check still held by the pause, on a runtime of one thread, nothing goes on before we let it.
+#[tokio::test]
+async fn after_a_wrong_slow_secret_nothing_is_checked_for_a_while_and_after_a_right_one_at_once() {
+    // Some 20 ms, so that the pause is no shorter than what the clock can tell.
+    let scene = Scene::with(&entry("person", "all", &phc_of("correct horse", 8192)));
+    let is_free = || scene.gate.inner.slow.is_free();
+    assert!(settled(scene.gate.check(&bearer("wrong"), None)).await.is_err());
+    assert!(!is_free(), "whoever tries many waits most of the time");
+    assert!(settled(scene.gate.check(&bearer("correct horse"), None)).await.is_ok());
+    assert!(is_free());
+}
+
+#[test]
+fn a_file_has_so_many_bytes() {
+    let scene = Scene::with("");
+    let open = |bytes: u64| {
+        fs::write(&scene.file, "#".repeat(bytes as usize)).unwrap();
+        Gate::open(Settings { credentials: Some(scene.file.clone()), jwt: None }, Arc::new(Still)).map(|_| ())
+    };
+    assert!(open(limits::CREDENTIALS_FILE_BYTES).is_ok());
+    assert!(open(limits::CREDENTIALS_FILE_BYTES + 1).unwrap_err().to_string().contains("larger than 4194304 bytes"));
+}
+
+#[test]
+fn a_certificate_is_known_by_its_san_alone_and_only_where_no_header_is() {
+    let signed = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut params = rcgen::CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "pump.example");
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    };
+    let token = issue::new_token().unwrap();
+    let scene = Scene::with(
+        &(entry("one", "all", &format!("sha256 = \"{}\"", token.sha256))
+            + &entry("pump", ACCOUNT, "certificate = \"dns:Pump.Example\"")),
+    );
+    let check = |headers: &HeaderMap, certificate: &[u8]| {
+        now(scene.gate.check(headers, Some(certificate))).map(|admitted| admitted.caller.scope)
+    };
+    let none = HeaderMap::new();
+    let pump = Scope::Account(AccountSid::parse(ACCOUNT).unwrap());
+    assert_eq!(check(&none, &signed(&["other.example", "PUMP.example"])), Ok(pump));
+    for other in [signed(&["other.example"]), signed(&["x.pump.example"]), signed(&[]), b"no certificate".to_vec()] {
+        assert_eq!(check(&none, &other), Err(Denied::Wrong), "by its subject, or by nothing");
+    }
+    assert_eq!(check(&bearer("wrong"), &signed(&["pump.example"])), Err(Denied::Wrong), "the header decides");
+    assert_eq!(check(&bearer(&token.token), &signed(&["pump.example"])), Ok(Scope::All));
+}
+
 /// Two looks, as `follow` takes them.
 fn reload(scene: &Scene, text: &str) {
     let (mut credentials, mut jwks) = Default::default();
@@ -207,6 +262,11 @@ fn a_key_that_is_taken_away_ends_what_it_let_in() {
         .map(|token| now(gate.check(&bearer(&token), None)).unwrap().lease);
     let (mut of_credentials, mut of_jwks) = Default::default();
     gate.look(&mut of_credentials, &mut of_jwks);
+    // A file that is bad takes no key away.
+    fs::write(&jwks, "{").unwrap();
+    (0..3).for_each(|_| gate.look(&mut of_credentials, &mut of_jwks));
+    assert!(now(gate.check(&bearer(&one.token("1", &claims)), None)).is_ok() && gate.reloads().refused() == 1);
+    assert!(leases.iter().all(|lease| !lease.is_over()));
     fs::write(&jwks, set(&[two.jwk("2")])).unwrap();
     gate.look(&mut of_credentials, &mut of_jwks);
     gate.look(&mut of_credentials, &mut of_jwks);

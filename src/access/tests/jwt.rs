@@ -7,6 +7,7 @@ use crate::access::jwks::KeySet;
 use crate::access::jwt::{Claim, Expected, is_like_one, verify};
 use crate::access::{Admitted, Denied};
 use crate::event::{AccountSid, Millis};
+use crate::limits;
 use crate::pipeline::{Role, Roles, Scope};
 
 const NOW: Millis = Millis(1_800_000_000_000);
@@ -166,6 +167,12 @@ fn key_sets_are_read_strictly_and_pass_over_what_is_not_for_us() {
     ];
     let set_of = |keys: &[Value]| KeySet::parse(&set(keys)).map(|set| set.len());
     assert_eq!(set_of(&[&others[..], &[signer.jwk("one")]].concat()), Ok(1));
+    let many = |keys: usize| {
+        let number = |n: usize| json!({"kty": "OKP", "crv": "Ed25519", "kid": n.to_string(), "x": text(&[7; 32])});
+        set_of(&(0..keys).map(number).collect::<Vec<_>>())
+    };
+    assert_eq!(many(limits::JWKS_KEYS), Ok(limits::JWKS_KEYS));
+    assert!(many(limits::JWKS_KEYS + 1).unwrap_err().what.contains("one more than the 64"));
     let short = json!({"kty": "RSA", "n": text(&[255; 128]), "e": "AQAB"});
     for (keys, complaint) in [
         (set(&others), "no key"),
