@@ -1,8 +1,12 @@
-//! Every bound, as a constant with its reason. Those that an operator may set are the defaults of `config/bounds.rs`. What a caller can make grow is bounded here or, where it is about
-//! connections, in `server::Connections`, and nowhere else; where two bounds depend on each other the relation is
-//! asserted when the crate is compiled.
+//! Every bound, as a constant with its reason. Those that an operator may set are the defaults of `config/bounds.rs` and
+//! `config/connections.rs`. What a caller can make grow is bounded here and nowhere else; where two bounds depend on each
+//! other the relation is asserted when the crate is compiled.
+
+mod connections;
 
 use std::time::Duration;
+
+pub use connections::*;
 
 // ---- One call -------------------------------------------------------------------------------------------------------
 

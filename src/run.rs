@@ -42,9 +42,6 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 const INGEST: &str = "tasktally.v1.IngestService";
 const READS: &[&str] = &["tasktally.v1.StatisticsService", "tasktally.v1.AdminService"];
 
-/// Files that are open besides connections: the journal, checkpoints, the runtime's own.
-const FILES_BESIDES: u64 = 64;
-
 /// Why the server did not run, or stopped running other than by request.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -90,8 +87,8 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
         return Err(ServeError::Unprotected(config.listen));
     }
     let gate = open_gate(&config).await?;
-    raise_file_limit();
-    let identity = Identity::load(&config.tls)?;
+    let connections = listening::connections(&config.connections);
+    let identity = Identity::load(&config.tls, config.connections.max_handshakes)?;
     let listener = listening::bind(config.listen).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
     tracing::info!(%address, tls = config.tls.is_on(), version = env!("CARGO_PKG_VERSION"), "listening");
@@ -108,7 +105,13 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let router = server::router(routes(&api, &health, config.access.reflection));
     let bound = config.shutdown_timeout / 2;
     let entrance = entrance(gate, config.access.reflection);
-    let settings = server::Settings { drained: is_endless, entrance, ..server::Settings::default() };
+    let settings = server::Settings {
+        connections,
+        drained: is_endless,
+        lasting: has_lasting_body,
+        entrance,
+        ..server::Settings::default()
+    };
     let serving = Serving { router, settings, stop: stop.clone(), bound }.begin(listener, identity);
 
     let (starting, config_there) = (pipeline.clone(), config.clone());
@@ -152,18 +155,6 @@ fn entrance(gate: Option<Gate>, reflection: Reflection) -> EntranceLayer {
     EntranceLayer::new(gate, is_open)
 }
 
-/// Each connection is a file, and the usual soft limit of 1,024 would leave the journal without.
-fn raise_file_limit() {
-    let wanted = server::Connections::default().max_connections as u64 + FILES_BESIDES;
-    match rlimit::increase_nofile_limit(wanted) {
-        Ok(limit) if limit < wanted => {
-            tracing::warn!(limit, wanted, "the limit on open files is low; it bounds the connections");
-        }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "cannot raise the limit on open files"),
-    }
-}
-
 fn routes(api: &Api, health: &Health, reflection: Reflection) -> Routes {
     let mut routes = Routes::new(api.statistics_service());
     routes = routes.add_service(api.ingest_service()).add_service(api.admin_service()).add_service(health.service());
@@ -180,6 +171,11 @@ fn routes(api: &Api, health: &Health, reflection: Reflection) -> Routes {
 fn is_endless(path: &str) -> bool {
     let ours = ["/tasktally.v1.StatisticsService/WatchRealtime", "/tasktally.v1.AdminService/Backup"];
     ours.contains(&path) || server::is_library_stream(path)
+}
+
+/// The calls whose clients send for as long as they like.
+fn has_lasting_body(path: &str) -> bool {
+    path == "/tasktally.v1.IngestService/StreamEvents" || server::is_reflection(path)
 }
 
 /// Opens the journal, replays it, and starts the threads. Blocks.

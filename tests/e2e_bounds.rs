@@ -4,6 +4,8 @@
 #[path = "bounds/calls.rs"]
 mod calls;
 mod common;
+#[path = "bounds/connections.rs"]
+mod connections;
 #[path = "bounds/growth.rs"]
 mod growth;
 #[path = "bounds/names.rs"]

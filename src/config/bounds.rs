@@ -184,7 +184,7 @@ fn page_size(text: &str) -> Result<usize, String> {
     if rows <= limits::PAGE_SIZE_MAX { Ok(rows) } else { Err(format!("must be from 1 to {}", limits::PAGE_SIZE_MAX)) }
 }
 
-fn bytes(text: &str) -> Result<usize, String> {
+pub(super) fn bytes(text: &str) -> Result<usize, String> {
     match usize::try_from(bytes_or_none(text)?) {
         Ok(bytes @ limits::SMALLEST_BYTES_SETTING..=limits::LARGEST_BYTES_SETTING) => Ok(bytes),
         _ => Err("must be from 1KiB to 1TiB".to_owned()),

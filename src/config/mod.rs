@@ -3,6 +3,7 @@
 
 mod access;
 mod bounds;
+mod connections;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use access::{AccessConfig, Reflection};
 pub use bounds::BoundsConfig;
 #[doc(hidden)] // open for fuzz/
 pub use bounds::bytes_or_none as parse_bytes;
+pub use connections::ConnectionSettings;
 #[doc(hidden)] // likewise
 pub use duration_within as parse_duration;
 pub use serve::ServeConfig;
@@ -162,7 +164,7 @@ pub fn try_parse(
 
 /// What holds between settings.
 fn checked(config: Box<ServeConfig>) -> Result<Box<ServeConfig>, clap::Error> {
-    match config.bounds.contradiction() {
+    match config.bounds.contradiction().or_else(|| config.connections.contradiction()) {
         None => Ok(config),
         Some(why) => Err(Cli::command().error(ErrorKind::ArgumentConflict, why)),
     }

@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 
 use super::bounds::BoundsConfig;
+use super::connections::ConnectionSettings;
 use super::tls::TlsSettings;
 use super::{AccessConfig, duration_within};
 use crate::limits;
@@ -55,6 +56,9 @@ pub struct ServeConfig {
 
     #[command(flatten)]
     pub bounds: BoundsConfig,
+
+    #[command(flatten)]
+    pub connections: ConnectionSettings,
 }
 
 impl ServeConfig {

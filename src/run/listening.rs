@@ -11,13 +11,59 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 
 use super::ServeError;
-use crate::config::{ClientAuth, TlsSettings};
+use crate::config::{ClientAuth, ConnectionSettings, TlsSettings};
 use crate::limits;
 use crate::server::{self, Connections, Health, Outcome};
 use crate::tls::{Files, Reload, Tls};
 
 /// How long the last probes may take once everything else has ended.
 const LAST_PROBES: Duration = Duration::from_millis(500);
+
+/// The bounds on connections, of which there are never more than files may be open: an accept that fails for want of a
+/// file would fail for the journal, too.
+pub fn connections(settings: &ConnectionSettings) -> Connections {
+    let max_connections = room_for_files(settings.max_connections);
+    Connections {
+        max_connections,
+        max_connections_per_peer: settings.max_connections_per_peer,
+        preface_timeout: settings.handshake_timeout,
+        write_stall_timeout: settings.write_stall_timeout,
+        header_read_timeout: settings.header_timeout,
+        body_timeout: settings.body_timeout,
+        max_header_bytes: settings.max_header_bytes,
+        keep_alive_interval: settings.keepalive_interval,
+        keep_alive_timeout: settings.keepalive_timeout,
+        max_idle: settings.max_connection_idle,
+        max_age: settings.max_connection_age,
+        max_grace: settings.max_connection_grace,
+        max_concurrent_streams: settings.max_streams,
+        max_unread_bytes: settings.max_unread_bytes,
+        ..Connections::default()
+    }
+}
+
+/// Raises the soft limit on open files as far as the hard one allows; answers for how many connections it is enough.
+fn room_for_files(connections: usize) -> usize {
+    let besides = limits::FILES_BESIDES + limits::PROBE_CONNECTIONS;
+    let wanted = connections.saturating_add(besides);
+    match rlimit::increase_nofile_limit(wanted as u64) {
+        Ok(limit) if limit < wanted as u64 => {
+            let room = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(besides).max(1);
+            tracing::warn!(
+                limit,
+                wanted,
+                max_connections = room,
+                "the limit on open files is low; it bounds the connections"
+            );
+            room
+        }
+        Ok(_) => connections,
+        Err(error) => {
+            tracing::warn!(%error, "cannot raise the limit on open files");
+            connections
+        }
+    }
+}
 
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
@@ -33,11 +79,11 @@ pub struct Identity {
 impl Identity {
     /// # Errors
     /// What is wrong with the files.
-    pub fn load(settings: &TlsSettings) -> Result<Option<Identity>, ServeError> {
+    pub fn load(settings: &TlsSettings, handshakes: usize) -> Result<Option<Identity>, ServeError> {
         let (Some(cert), Some(key)) = (settings.tls_cert.clone(), settings.tls_key.clone()) else { return Ok(None) };
         let client_required = settings.tls_client_auth == ClientAuth::Require;
         let files = Files { cert, key, client_ca: settings.tls_client_ca.clone(), client_required };
-        let (tls, reload) = Tls::load(files, limits::TLS_HANDSHAKES)?;
+        let (tls, reload) = Tls::load(files, handshakes)?;
         Ok(Some(Identity { tls, reload, period: settings.tls_reload_interval }))
     }
 }

@@ -1,5 +1,14 @@
 //! One connection, from its first byte to its last, and the bounds on all of them.
-use super::{fuse::Streams, guard::Guarded, peer::Peer};
+use super::{
+    Settings,
+    body::Timely,
+    drain::Leaving,
+    fuse::Streams,
+    guard::Guarded,
+    lifetime::{Calls, Over, over},
+    peer::Peer,
+};
+use crate::limits;
 use axum::body::Body as RequestBody;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -15,85 +24,94 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{BoxError, Service, ServiceExt};
 
-/// What one connection may take, and how many there may be. The defaults are for watchers by the thousand and producers
-/// by the dozen; each says why it is what it is.
+/// What one connection may take, and how many there may be. The defaults, each with its reason, are in
+/// [`crate::limits`].
 #[derive(Clone, Copy, Debug)]
 pub struct Connections {
-    /// Connections at a time; 10,000. Above it new ones wait in the kernel's queue, which is itself bounded, and come in as
-    /// others leave. Closing them instead would make every client reconnect at once and again, at a handshake's cost each.
+    /// Connections at a time. Above it new ones wait in the kernel's queue, which is itself bounded, and come in as others
+    /// leave. Closing them instead would make every client reconnect at once and again, at a handshake's cost each.
     pub max_connections: usize,
-    /// How long a peer may take to show whether it speaks HTTP/1 or HTTP/2, a TLS handshake included; 10 s, enough for a
-    /// handshake that lost packets twice. A silent connection ends here.
+    /// Connections at a time of one peer ([`super::network`]). Above it new ones are closed: were they to wait, those of
+    /// everybody else would wait behind them. A refusal in HTTP would need the handshake that is not to be paid for.
+    pub max_connections_per_peer: usize,
+    /// How long a peer may take to show whether it speaks HTTP/1 or HTTP/2, a TLS handshake included.
     pub preface_timeout: Duration,
-    /// How long a peer may take not one byte of what is waiting for it; 60 s. A client library always reads its socket,
-    /// and holds a slow application back by HTTP/2's windows instead, so only a dead or hostile peer gets here.
+    /// How long a peer may take not one byte of what is waiting for it. A client library always reads its socket, and
+    /// holds a slow application back by HTTP/2's windows instead, so only a dead or hostile peer gets here.
     pub write_stall_timeout: Duration,
-    /// How long HTTP/1 headers may take, and how long an HTTP/1 connection may idle between two requests; 10 s.
+    /// How long HTTP/1 headers may take, and how long an HTTP/1 connection may idle between two requests.
     pub header_read_timeout: Duration,
-    /// How much HTTP/1 buffers for headers; 64 KiB. hyper insists on at least 8 KiB.
-    pub http1_buffer_bytes: usize,
-    /// An HTTP/2 peer that has been quiet for this long is sent a ping; 20 s, below the minute after which many load
-    /// balancers and address translators forget a quiet connection.
+    /// How long a request's body may take, but for those that last by their nature ([`Settings::lasting`]).
+    pub body_timeout: Duration,
+    /// Headers of one request as HTTP/2 counts them, 32 bytes a field above its text. Those of up to twice the size are
+    /// answered with a reason, larger ones are not read.
+    pub max_header_bytes: u32,
+    /// An HTTP/2 peer that has been quiet for this long is sent a ping.
     pub keep_alive_interval: Duration,
-    /// How long the ping's answer may take before the connection counts as dead; 20 s.
+    /// How long the ping's answer may take before the connection counts as dead.
     pub keep_alive_timeout: Duration,
-    /// Calls at a time on one HTTP/2 connection; 2,000: a dashboard's proxy may hold a thousand watches on one, and ask
-    /// beside them. Clients queue what is above it.
+    /// Without a call for this long, a connection is asked to finish; zero never does.
+    pub max_idle: Duration,
+    /// At this age, or up to a tenth before, a connection is asked to finish, and its drained streams are ended; zero
+    /// never does.
+    pub max_age: Duration,
+    /// How much later what is left of it is cut.
+    pub max_grace: Duration,
+    /// Calls at a time on one HTTP/2 connection. Clients queue what is above it.
     pub max_concurrent_streams: u32,
-    /// Headers of one request as HTTP/2 counts them, 32 bytes a field above its text; 16 KiB. Tokens fit, floods do not.
-    pub max_header_list_bytes: u32,
-    /// Streams that a client opened and reset before they were served, above which it is sent away: 200. Rapid resets cost
-    /// the client nothing and us a stream each; a client that cancels a burst of calls stays below.
+    /// Streams that a client opened and reset before they were served, above which it is sent away.
     pub max_pending_accept_reset_streams: usize,
-    /// What a client may send on one call before we have read it; 1 MiB: several batches of a thousand events.
-    pub stream_window_bytes: u32,
-    /// The same on one connection; 2 MiB, so that one call whose handler waits does not stop the others. Windows are fixed
-    /// rather than adapted to the line, since connections times this is what clients can make us hold.
-    pub connection_window_bytes: u32,
-    /// Beyond what the client's window takes, how much of one stream's answer is buffered before it is asked for more;
-    /// 4 KiB, a handful of watch messages, so that a slow watcher skips states in the application rather than queueing
-    /// them here. A single message may be larger; it is then the only one.
+    /// What a client may send on one connection before we have read it; on one call, half of it, so that one whose handler
+    /// waits does not stop the others. Fixed rather than adapted to the line, since connections times this is what clients
+    /// can make us hold.
+    pub max_unread_bytes: u32,
+    /// Beyond what the client's window takes, how much of one stream's answer is buffered before it is asked for more. A
+    /// single message may be larger; it is then the only one.
     pub send_buffer_bytes: usize,
 }
 
 impl Default for Connections {
     fn default() -> Self {
         Self {
-            max_connections: 10_000,
-            preface_timeout: Duration::from_secs(10),
-            write_stall_timeout: Duration::from_secs(60),
-            header_read_timeout: Duration::from_secs(10),
-            http1_buffer_bytes: 64 << 10,
-            keep_alive_interval: Duration::from_secs(20),
-            keep_alive_timeout: Duration::from_secs(20),
-            max_concurrent_streams: 2_000,
-            max_header_list_bytes: 16 << 10,
-            max_pending_accept_reset_streams: 200,
-            stream_window_bytes: 1 << 20,
-            connection_window_bytes: 2 << 20,
-            send_buffer_bytes: 4 << 10,
+            max_connections: limits::CONNECTIONS,
+            max_connections_per_peer: limits::CONNECTIONS_PER_PEER,
+            preface_timeout: limits::HANDSHAKE_TIMEOUT,
+            write_stall_timeout: limits::WRITE_STALL_TIMEOUT,
+            header_read_timeout: limits::HEADER_TIMEOUT,
+            body_timeout: limits::BODY_TIMEOUT,
+            max_header_bytes: limits::HEADER_BYTES,
+            keep_alive_interval: limits::CONNECTION_KEEPALIVE_INTERVAL,
+            keep_alive_timeout: limits::CONNECTION_KEEPALIVE_TIMEOUT,
+            max_idle: limits::CONNECTION_IDLE,
+            max_age: limits::CONNECTION_AGE,
+            max_grace: limits::CONNECTION_GRACE,
+            max_concurrent_streams: limits::STREAMS_PER_CONNECTION,
+            max_pending_accept_reset_streams: limits::PENDING_RESETS,
+            max_unread_bytes: limits::UNREAD_BYTES,
+            send_buffer_bytes: limits::STREAM_SEND_BUFFER_BYTES,
         }
     }
 }
 
 impl Connections {
-    pub(super) fn builder(&self, tasks: TaskTracker) -> auto::Builder<Streams> {
-        let mut builder = auto::Builder::new(Streams::new(tasks));
+    fn builder(&self, streams: Streams) -> auto::Builder<Streams> {
+        let mut builder = auto::Builder::new(streams);
+        let read_header_bytes = self.max_header_bytes.saturating_mul(2);
         builder
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(self.header_read_timeout)
-            .max_buf_size(self.http1_buffer_bytes);
+            .max_buf_size(read_header_bytes as usize);
         builder
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(self.keep_alive_interval)
             .keep_alive_timeout(self.keep_alive_timeout)
             .max_concurrent_streams(self.max_concurrent_streams)
-            .max_header_list_size(self.max_header_list_bytes)
+            .max_header_list_size(read_header_bytes)
             .max_pending_accept_reset_streams(self.max_pending_accept_reset_streams)
-            .initial_stream_window_size(self.stream_window_bytes)
-            .initial_connection_window_size(self.connection_window_bytes)
+            .initial_stream_window_size(self.max_unread_bytes / 2)
+            .initial_connection_window_size(self.max_unread_bytes)
             .max_send_buf_size(self.send_buffer_bytes);
         builder
     }
@@ -104,7 +122,7 @@ impl Connections {
 pub(super) enum End {
     /// By its own doing, or after a graceful shutdown.
     Own,
-    /// By force.
+    /// By force, in a shutdown.
     Cut,
 }
 
@@ -115,13 +133,13 @@ pub(super) struct Stop {
     pub force: CancellationToken,
 }
 
-/// Serves one connection until it ends, finishing the calls in flight once `stop.graceful` fires and dropping everything
-/// once `stop.force` does.
+/// Serves one connection until it ends: finishing the calls in flight once `stop.graceful` fires or it has lived or idled
+/// for long enough, and dropping everything once `stop.force` fires or its grace is over.
 pub(super) async fn run<T, S, B>(
     (io, peer): (T, Peer),
     service: S,
-    builder: &auto::Builder<Streams>,
-    settings: &Connections,
+    settings: &Settings,
+    tasks: TaskTracker,
     stop: &Stop,
 ) -> End
 where
@@ -132,13 +150,22 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let io = TokioIo::new(Guarded::new(io, settings.preface_timeout, settings.write_stall_timeout));
+    let Settings { connections, lasting, .. } = *settings;
+    let io = TokioIo::new(Guarded::new(io, connections.preface_timeout, connections.write_stall_timeout));
     let address = peer.address;
+    let leaving = Leaving::at(connections.max_age);
+    let left = leaving.clone();
     let service = TowerToHyperService::new(service.map_request(move |request: Request<Incoming>| {
-        let mut request = request.map(RequestBody::new);
+        let lasts = lasting(request.uri().path());
+        let mut request = request.map(|body| {
+            if lasts { RequestBody::new(body) } else { RequestBody::new(Timely::new(body, connections.body_timeout)) }
+        });
         request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(left.clone());
         request
     }));
+    let calls = Calls::default();
+    let builder = connections.builder(Streams::new(tasks, calls.clone()));
     let mut connection = pin!(builder.serve_connection(io, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -146,6 +173,21 @@ where
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection => ended,
+                () = stop.force.cancelled() => return End::Cut,
+            }
+        }
+        why = over(&calls, connections.max_idle, connections.max_age) => {
+            tracing::debug!(peer = %address, ?why, "a connection is asked to finish");
+            connection.as_mut().graceful_shutdown();
+            if why == Over::Age {
+                leaving.begin();
+            }
+            tokio::select! {
+                ended = connection => ended,
+                () = tokio::time::sleep(connections.max_grace) => {
+                    tracing::info!(peer = %address, "a connection that was asked to finish did not, and is cut");
+                    return End::Own;
+                }
                 () = stop.force.cancelled() => return End::Cut,
             }
         }

@@ -28,11 +28,16 @@ pub struct EntranceLayer {
     gate: Option<Gate>,
     /// The paths that need no credentials; who calls them is nobody.
     is_open: fn(&str) -> bool,
+    max_header_bytes: u32,
 }
 
 impl EntranceLayer {
     pub fn new(gate: Option<Gate>, is_open: fn(&str) -> bool) -> Self {
-        Self { gate, is_open }
+        Self { gate, is_open, max_header_bytes: u32::MAX }
+    }
+
+    pub(super) fn with_header_bytes(self, max_header_bytes: u32) -> Self {
+        Self { max_header_bytes, ..self }
     }
 }
 
@@ -41,11 +46,15 @@ pub fn is_health(path: &str) -> bool {
     path.starts_with("/grpc.health.v1.Health/")
 }
 
-/// As [`is_health`], and both versions of reflection.
-pub fn is_health_or_reflection(path: &str) -> bool {
-    is_health(path)
-        || path.starts_with("/grpc.reflection.v1.ServerReflection/")
+/// Whether a path belongs to reflection, in either version.
+pub fn is_reflection(path: &str) -> bool {
+    path.starts_with("/grpc.reflection.v1.ServerReflection/")
         || path.starts_with("/grpc.reflection.v1alpha.ServerReflection/")
+}
+
+/// Whether a path belongs to either.
+pub fn is_health_or_reflection(path: &str) -> bool {
+    is_health(path) || is_reflection(path)
 }
 
 impl<S> Layer<S> for EntranceLayer {
@@ -81,6 +90,11 @@ where
 
     fn call(&mut self, mut request: Request<R>) -> Self::Future {
         let mut call = EntranceFuture::of(&request);
+        let bytes = header_bytes(&request);
+        if bytes > self.layer.max_header_bytes as usize {
+            call.refused = Some(Refused::Headers { bytes, most: self.layer.max_header_bytes });
+            return call;
+        }
         let checked = match &self.layer.gate {
             None => {
                 request.extensions_mut().insert(Caller::everything());
@@ -98,7 +112,7 @@ where
                 call.lease = Some(let_in(&mut request, admitted));
                 call.running = Some(self.inner.call(request));
             }
-            Checked::Now(Err(denied)) => call.denied = Some(denied),
+            Checked::Now(Err(denied)) => call.refused = Some(Refused::Denied(denied)),
             Checked::Later(verdict) => {
                 // The one that is ready is the one that is called.
                 let fresh = self.inner.clone();
@@ -136,7 +150,7 @@ pin_project! {
         #[pin]
         running: Option<S::Future>,
         asking: Option<Asking<S, R>>,
-        denied: Option<Denied>,
+        refused: Option<Refused>,
         lease: Option<Lease>,
         grpc: bool,
     }
@@ -144,7 +158,7 @@ pin_project! {
 
 impl<S: Service<Request<R>>, R> EntranceFuture<S, R> {
     fn of(request: &Request<R>) -> Self {
-        Self { running: None, asking: None, denied: None, lease: None, grpc: is_grpc(request) }
+        Self { running: None, asking: None, refused: None, lease: None, grpc: is_grpc(request) }
     }
 }
 
@@ -167,14 +181,14 @@ where
                     *this.lease = Some(let_in(&mut asking.request, admitted));
                     this.running.set(Some(asking.inner.call(asking.request)));
                 }
-                Poll::Ready(Err(denied)) => *this.denied = Some(denied),
+                Poll::Ready(Err(denied)) => *this.refused = Some(Refused::Denied(denied)),
             }
         }
-        if let Some(denied) = this.denied.take() {
-            return Poll::Ready(Ok(refused(denied, *this.grpc)));
+        if let Some(refused) = this.refused.take() {
+            return Poll::Ready(Ok(refused.answer(*this.grpc)));
         }
         let Some(running) = this.running.as_mut().as_pin_mut() else {
-            unreachable!("a call is denied, asked for, or running")
+            unreachable!("a call is refused, asked for, or running")
         };
         let answer = ready!(running.poll(cx));
         let (lease, grpc) = (this.lease.take(), *this.grpc);
@@ -182,22 +196,53 @@ where
     }
 }
 
-fn refused<B: Body>(denied: Denied, grpc: bool) -> Response<EntranceBody<B>> {
-    if grpc {
-        return trailers_only(refusal::denied(denied), EntranceBody::ended());
+/// Why there is no call.
+enum Refused {
+    Denied(Denied),
+    Headers { bytes: usize, most: u32 },
+}
+
+impl Refused {
+    fn answer<B: Body>(self, grpc: bool) -> Response<EntranceBody<B>> {
+        if grpc {
+            let status = match self {
+                Self::Denied(denied) => refusal::denied(denied),
+                Self::Headers { bytes, most } => refusal::headers_too_large(bytes, most),
+            };
+            return trailers_only(status, EntranceBody::ended());
+        }
+        let mut response = Response::new(EntranceBody::ended());
+        match self {
+            Self::Headers { .. } => *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Denied(Denied::Busy { retry_after, .. }) => {
+                *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+                // Whole seconds, and never none.
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+            }
+            Self::Denied(_) => {
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+                for challenge in [r#"Bearer realm="tasktally""#, r#"Basic realm="tasktally", charset="UTF-8""#] {
+                    response.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+                }
+            }
+        }
+        response
     }
-    let mut response = Response::new(EntranceBody::ended());
-    if let Denied::Busy { retry_after, .. } = denied {
-        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-        // Whole seconds, and never none.
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
-        return response;
-    }
-    *response.status_mut() = StatusCode::UNAUTHORIZED;
-    for challenge in [r#"Bearer realm="tasktally""#, r#"Basic realm="tasktally", charset="UTF-8""#] {
-        response.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    }
-    response
+}
+
+/// The headers of a request as HTTP/2 counts them: a field is its name, its value, and 32 bytes.
+fn header_bytes<R>(request: &Request<R>) -> usize {
+    const FIELD: usize = 32;
+    let (uri, method) = (request.uri(), request.method().as_str());
+    let pseudo = [
+        (":method", Some(method)),
+        (":scheme", uri.scheme_str()),
+        (":authority", uri.authority().map(|authority| authority.as_str())),
+        (":path", uri.path_and_query().map(|path| path.as_str())),
+    ];
+    let pseudo = pseudo.iter().filter_map(|(name, value)| Some(name.len() + (*value)?.len() + FIELD));
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+    pseudo.chain(fields).sum()
 }
 
 /// A body that ends with its caller's credentials; without an inner body it has ended.

@@ -4,6 +4,7 @@
 //! window has room. A client that stops reading would therefore outlive its own deadline and hold what its stream holds.
 //! So each stream runs in a task that the layers can put a fuse to: when the armed moment comes and the task is still
 //! there, it is dropped, and dropping it resets the stream (CANCEL).
+use super::lifetime::Calls;
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
@@ -51,15 +52,17 @@ pub fn arm(event: impl Future<Output = ()> + Send + 'static) {
     let _ = FUSE.try_with(|fuse| fuse.events().push(Box::pin(event)));
 }
 
-/// hyper's executor: runs each HTTP/2 stream as a task that is tracked, so that a shutdown can wait for it, and fused.
+/// hyper's executor for one connection: runs each HTTP/2 stream as a task that is tracked, so that a shutdown can wait for
+/// it, counted as a call of the connection, and fused.
 #[derive(Clone, Debug)]
-pub struct Streams {
+pub(super) struct Streams {
     tasks: TaskTracker,
+    calls: Calls,
 }
 
 impl Streams {
-    pub fn new(tasks: TaskTracker) -> Self {
-        Self { tasks }
+    pub fn new(tasks: TaskTracker, calls: Calls) -> Self {
+        Self { tasks, calls }
     }
 }
 
@@ -68,7 +71,11 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        self.tasks.spawn(until_blown(stream));
+        let call = self.calls.begin();
+        self.tasks.spawn(async move {
+            let _call = call;
+            until_blown(stream).await;
+        });
     }
 }
 

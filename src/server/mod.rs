@@ -4,13 +4,16 @@
 //! - A call that panics is answered (`panic`), a caller is known before anything of a call is read (`entrance`), a call is bounded by its caller's deadline to its last byte (`deadline`), and
 //!   the streams of library services end when the server shuts down (`drain`). These are tower layers; a client that stops
 //!   reading cannot escape them (`fuse`).
-//! - No peer holds a connection without speaking, or without reading (`guard`), no number of peers takes more than the
-//!   bounds say (`connection`), and a full file table costs no core (`accept`).
+//! - No peer holds a connection without speaking, or without reading (`guard`), or a call by sending it slowly (`body`);
+//!   no connection lives or idles for ever (`lifetime`).
+//! - No peer takes the connections of the others (`peers`), no number of peers takes more than the bounds say
+//!   (`connection`), and a full file table costs no core (`accept`).
 //! - A shutdown ends within its bound whatever clients do, and nothing of a call is left running after it.
 //! - Health says what the server is ready for (`health`).
 //!
 //! It knows nothing of what the router answers.
 mod accept;
+mod body;
 mod connection;
 mod deadline;
 mod drain;
@@ -18,8 +21,10 @@ mod entrance;
 mod fuse;
 mod guard;
 mod health;
+mod lifetime;
 mod panic;
 mod peer;
+mod peers;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -30,14 +35,15 @@ pub use deadline::DeadlineLayer;
 #[doc(hidden)] // open for fuzz/
 pub use deadline::parse as parse_timeout;
 pub use drain::{DrainLayer, is_library_stream};
-pub use entrance::{EntranceLayer, is_health, is_health_or_reflection};
+pub use entrance::{EntranceLayer, is_health, is_health_or_reflection, is_reflection};
 pub use health::Health;
 pub use panic::PanicLayer;
-pub use peer::{Peer, PeerCertificate};
+pub use peer::{Peer, PeerCertificate, network};
 
 use axum::{Router, body::Body, response::IntoResponse};
 use connection::{End, Stop};
 use http::{Request, Response, StatusCode};
+use peers::Room;
 use std::{
     sync::{
         Arc,
@@ -45,19 +51,13 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
-};
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, service::Routes};
 use tower::Layer;
 
 /// How long, after everything was cut, tasks may take to notice. Only a handler that blocks its thread takes any time.
 const UNWIND: Duration = Duration::from_millis(500);
-
-/// The least time between two log lines that say that all connections are taken.
-const FULL_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a server of this kind can be told.
 #[derive(Clone)]
@@ -69,6 +69,8 @@ pub struct Settings {
     /// not be read, since code cannot end what is not read. Not for streams that owe answers: what is not ready when the
     /// server shuts down is not waited for.
     pub drained: fn(&str) -> bool,
+    /// The paths whose request bodies last as long as their callers like; those of the others have a bound.
+    pub lasting: fn(&str) -> bool,
     /// Who is let in, and to what without asking. Everybody to everything by default.
     pub entrance: EntranceLayer,
 }
@@ -79,6 +81,7 @@ impl Default for Settings {
             connections: Connections::default(),
             longest_call: None,
             drained: is_library_stream,
+            lasting: is_reflection,
             entrance: EntranceLayer::new(None, is_health),
         }
     }
@@ -91,6 +94,8 @@ pub struct Outcome {
     pub accepted: u64,
     /// Connections that were still open when the bound had passed, and were cut.
     pub cut: u64,
+    /// Connections that were closed at once, since their peers had as many as they may.
+    pub refused: u64,
 }
 
 /// The router of `routes`. What it does not know is answered in the caller's own terms: UNIMPLEMENTED to gRPC, 404 to HTTP.
@@ -120,20 +125,22 @@ pub async fn serve<A: Accept>(
     let tasks = TaskTracker::new();
     let stop = Stop { graceful: shutdown.clone(), force: CancellationToken::new() };
     let _cut_on_drop = stop.force.clone().drop_guard();
-    let builder = settings.connections.builder(tasks.clone());
     // `with_state` lays the routes out once, rather than for each request.
     let drain = DrainLayer::new(shutdown.clone(), settings.drained);
     let service = DeadlineLayer::new(settings.longest_call).layer(drain.layer(router.with_state(())));
-    let service = PanicLayer.layer(settings.entrance.layer(service));
+    let entrance = settings.entrance.clone().with_header_bytes(settings.connections.max_header_bytes);
+    let service = PanicLayer.layer(entrance.layer(service));
     let cut = Arc::new(AtomicU64::new(0));
-    let mut slots = Slots::new(settings.connections.max_connections);
+    let mut room = Room::new(&settings.connections);
     let mut accepted = 0;
-    while let Some((io, slot)) = shutdown.run_until_cancelled(take(&mut slots, &mut acceptor)).await {
+    let settings = Arc::new(settings);
+    while let Some((io, place)) = shutdown.run_until_cancelled(room.next(&mut acceptor)).await {
         accepted += 1;
-        let (service, builder, stop, cut) = (service.clone(), builder.clone(), stop.clone(), cut.clone());
+        let (service, stop, cut) = (service.clone(), stop.clone(), cut.clone());
+        let (settings, streams) = (settings.clone(), tasks.clone());
         tasks.spawn(async move {
-            let _slot = slot;
-            if connection::run(io, service, &builder, &settings.connections, &stop).await == End::Cut {
+            let _place = place;
+            if connection::run(io, service, &settings, streams, &stop).await == End::Cut {
                 cut.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -146,35 +153,5 @@ pub async fn serve<A: Accept>(
             tracing::error!(tasks = tasks.len(), "tasks that block their threads are left behind");
         }
     }
-    Outcome { accepted, cut: cut.load(Ordering::Relaxed) }
-}
-
-/// The next connection, once there is a slot for it.
-async fn take<A: Accept>(slots: &mut Slots, acceptor: &mut A) -> ((A::Stream, Peer), OwnedSemaphorePermit) {
-    let slot = slots.take().await;
-    (accept::next(acceptor).await, slot)
-}
-
-/// The room for connections.
-struct Slots {
-    free: Arc<Semaphore>,
-    logged: Option<Instant>,
-}
-
-impl Slots {
-    fn new(most: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))), logged: None }
-    }
-
-    async fn take(&mut self) -> OwnedSemaphorePermit {
-        if self.free.available_permits() == 0 && self.logged.is_none_or(|logged| logged.elapsed() >= FULL_LOG_INTERVAL)
-        {
-            self.logged = Some(Instant::now());
-            tracing::warn!("all connections are taken; new ones wait until others end");
-        }
-        match self.free.clone().acquire_owned().await {
-            Ok(slot) => slot,
-            Err(closed) => unreachable!("nobody closes the semaphore of connections: {closed}"),
-        }
-    }
+    Outcome { accepted, cut: cut.load(Ordering::Relaxed), refused: room.refused }
 }

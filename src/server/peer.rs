@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection.
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, OnceLock},
 };
 
@@ -46,5 +46,14 @@ impl PeerCertificate {
 impl fmt::Debug for PeerCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PeerCertificate({} bytes)", self.der().map_or(0, <[u8]>::len))
+    }
+}
+
+/// The network that a peer is counted by: its address, or, in IPv6, the /64 that it has to itself. An IPv4 address in
+/// IPv6 clothes is one.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from(v6.to_bits() & (u128::from(u64::MAX) << 64)).into(),
     }
 }

@@ -15,6 +15,9 @@ const TIMEOUT_HEADER: &str = "grpc-timeout";
 /// nobody watches a frozen screen.
 pub const RETRY_AFTER_SHUTDOWN: Duration = Duration::from_secs(1);
 
+/// When a caller may come back whom nothing but its own call was in the way of.
+const RETRY_SOON: Duration = Duration::from_millis(100);
+
 /// The caller's deadline, or the server's own limit, has passed. `limit` is how long the call was given.
 pub fn deadline_exceeded(limit: Duration) -> Status {
     let metadata = HashMap::from([("limit".to_owned(), humantime::format_duration(limit).to_string())]);
@@ -51,6 +54,38 @@ pub fn lease_over() -> Status {
     let details = ErrorDetails::with_error_info("CREDENTIALS_ENDED", DOMAIN, HashMap::new());
     let text = "the credentials that this stream was begun with have expired, or were taken away or changed";
     Status::with_error_details(Code::Unauthenticated, text, details)
+}
+
+/// More headers than a call may have.
+pub fn headers_too_large(bytes: usize, most: u32) -> Status {
+    let details = ErrorDetails::with_error_info("HEADERS_TOO_LARGE", DOMAIN, bound("max_header_bytes", &most));
+    let text = format!("the headers of the call have {bytes} bytes, above the limit of {most}");
+    Status::with_error_details(Code::ResourceExhausted, text, details)
+}
+
+/// The body of a request has taken longer than the server waits for one.
+pub fn request_too_slow(most: Duration) -> Status {
+    let most = humantime::format_duration(most);
+    let mut details = ErrorDetails::with_error_info("REQUEST_TOO_SLOW", DOMAIN, bound("body_timeout", &most));
+    details.set_retry_info(Some(RETRY_SOON));
+    Status::with_error_details(
+        Code::ResourceExhausted,
+        format!("the request was not there whole within {most}"),
+        details,
+    )
+}
+
+/// The server ends this stream because its connection is as old as it may be. The next one goes over a new connection.
+pub fn connection_too_old(age: Duration) -> Status {
+    let age = bound("max_connection_age", &humantime::format_duration(age));
+    let mut details = ErrorDetails::with_error_info("CONNECTION_TOO_OLD", DOMAIN, age);
+    details.set_retry_info(Some(RETRY_SOON));
+    Status::with_error_details(Code::Unavailable, "the connection is as old as it may be; a new one is due", details)
+}
+
+/// The bound that a refusal is about.
+fn bound(name: &str, number: &impl ToString) -> HashMap<String, String> {
+    HashMap::from([("limit".to_owned(), name.to_owned()), ("limit_value".to_owned(), number.to_string())])
 }
 
 /// The server ends this stream because it is shutting down. May be retried.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use crate::server::network;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The part of all handshakes that one peer may take: a peer that begins many and ends none leaves the others room.
@@ -36,7 +37,7 @@ impl Handshakes {
     /// A place for a handshake of this peer, once there is one.
     pub async fn place(&self, peer: IpAddr) -> Place {
         // The peer's own places first: one that waits for itself must not hold a place of all.
-        let own = self.of_peer(peer);
+        let own = self.of_peer(network(peer));
         let of_peer = own.clone().acquire_owned().await.ok();
         let of_all = self.all.clone().acquire_owned().await.ok();
         Place { _of_all: of_all, _of_peer: (of_peer, own) }

@@ -9,11 +9,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use authority::{Authority, Identity, file};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_rustls::{TlsConnector, client};
 
@@ -84,7 +85,7 @@ impl<'a> Client<'a> {
         Client { trusts, shows: None, versions: rustls::ALL_VERSIONS, alpn: &["h2"] }
     }
 
-    async fn connect(&self, io: DuplexStream) -> io::Result<client::TlsStream<DuplexStream>> {
+    fn config(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.trusts.pem().as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
@@ -98,25 +99,33 @@ impl<'a> Client<'a> {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = self.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), io).await
+        Arc::new(config)
     }
 
     /// Connects, and has one byte answered by its successor; answers what both sides know then.
     async fn meet(&self, tls: &Tls) -> io::Result<(client::TlsStream<DuplexStream>, Peer)> {
-        let (near, far) = duplex(64 << 10);
-        let (mut stream, peer) = tls.over(One(Some(far))).accept().await?;
-        tokio::spawn(async move {
-            while let Ok(byte) = stream.read_u8().await {
-                stream.write_u8(byte + 1).await?;
-                stream.flush().await?;
-            }
-            io::Result::Ok(())
-        });
-        let mut client = self.connect(near).await?;
-        client.write_u8(1).await?;
-        assert_eq!(client.read_u8().await?, 2);
-        Ok((client, peer))
+        meet_with(self.config(), tls).await
     }
+}
+
+async fn connect(config: Arc<ClientConfig>, io: DuplexStream) -> io::Result<client::TlsStream<DuplexStream>> {
+    TlsConnector::from(config).connect(ServerName::try_from("localhost").unwrap(), io).await
+}
+
+async fn meet_with(config: Arc<ClientConfig>, tls: &Tls) -> io::Result<(client::TlsStream<DuplexStream>, Peer)> {
+    let (near, far) = duplex(64 << 10);
+    let (mut stream, peer) = tls.over(One(Some(far))).accept().await?;
+    tokio::spawn(async move {
+        while let Ok(byte) = stream.read_u8().await {
+            stream.write_u8(byte + 1).await?;
+            stream.flush().await?;
+        }
+        io::Result::Ok(())
+    });
+    let mut client = connect(config, near).await?;
+    client.write_u8(1).await?;
+    assert_eq!(client.read_u8().await?, 2);
+    Ok((client, peer))
 }
 
 #[tokio::test]
@@ -182,6 +191,57 @@ async fn a_client_that_must_show_a_certificate_is_known_by_it() {
             assert_eq!(peer.certificate.der(), None);
         }
     }
+}
+
+#[tokio::test]
+async fn each_connection_of_mutual_tls_shows_its_certificate() {
+    let (home, clients) = (Home::new(), Authority::new("clients"));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let client = Client {
+            shows: Some(clients.client(&[])),
+            versions: Box::leak(Box::new([version])),
+            ..Client::trusting(&home.authority)
+        };
+        for (files, second) in
+            [(home.files(), HandshakeKind::Resumed), (home.asking(&clients, true), HandshakeKind::Full)]
+        {
+            let (tls, _reload) = Tls::load(files, 8).unwrap();
+            let config = client.config();
+            meet_with(config.clone(), &tls).await.unwrap();
+            let (stream, _) = meet_with(config, &tls).await.unwrap();
+            assert_eq!(stream.get_ref().1.handshake_kind(), Some(second), "{:?}", version.version);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_stalls_takes_a_place_and_a_silent_one_does_not() {
+    let home = Home::new();
+    let (tls, _reload) = Tls::load(home.files(), 1).unwrap();
+    let trusting = || Client::trusting(&home.authority);
+    let (near, mut far) = duplex(64 << 10);
+    let mut hello = vec![0; 4 << 10];
+    let length = tokio::select! {
+        _ = connect(trusting().config(), near) => unreachable!("nobody answers"),
+        length = far.read(&mut hello) => length.unwrap(),
+    };
+    let stall = async |words: &[u8]| {
+        let (mut near, far) = duplex(64 << 10);
+        near.write_all(words).await.unwrap();
+        let (mut stream, _) = tls.over(One(Some(far))).accept().await.unwrap();
+        let handshake = tokio::spawn(async move { stream.read_u8().await });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        (near, handshake)
+    };
+    let meets = async || tokio::time::timeout(Duration::from_secs(1), trusting().meet(&tls)).await.is_ok();
+    let _silent = stall(&[]).await;
+    let _half = stall(&hello[..20]).await;
+    assert!(meets().await);
+    let (near, handshake) = stall(&hello[..length]).await;
+    assert!(!meets().await, "the only place is taken");
+    drop(near);
+    assert!(handshake.await.unwrap().is_err());
+    assert!(meets().await);
 }
 
 #[test]
@@ -280,6 +340,6 @@ async fn a_certificate_near_its_end_is_spoken_of_once_a_day() {
     assert!(!reload.remind(end - 15 * DAY_S));
     assert!(reload.remind(end - 13 * DAY_S), "soon");
     assert!(!reload.remind(end - 13 * DAY_S), "said already");
-    tokio::time::advance(std::time::Duration::from_secs(DAY_S as u64)).await;
+    tokio::time::advance(Duration::from_secs(DAY_S as u64)).await;
     assert!(reload.remind(end + 1), "it has ended");
 }

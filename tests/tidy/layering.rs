@@ -41,7 +41,7 @@ const ROOMS: [Room; 16] = [
     room("pipeline", &["event", "engine", "journal", "limits"], &["tokio"]),
     room("access", &["event", "pipeline", "limits"], &["http", "tokio"]),
     room("api", &["event", "engine", "pipeline", "limits"], &["tonic", "prost", "http", "tokio"]),
-    room("server", &["access"], &["tonic", "http", "hyper", "hyper_util", "tower", "axum", "tokio"]),
+    room("server", &["access", "limits"], &["tonic", "http", "hyper", "hyper_util", "tower", "axum", "tokio"]),
     room("tls", &["server", "limits"], &["tokio"]),
     room("upkeep", &["event", "journal", "pipeline"], &[]),
     room("limits", &[], &[]),

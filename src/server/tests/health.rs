@@ -123,5 +123,5 @@ async fn it_all_works_over_tcp() {
     shutdown.cancel();
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
     assert_eq!(watch.message().await.unwrap_err().code(), Code::Unavailable);
-    assert_eq!(server.await.unwrap(), Outcome { accepted: 2, cut: 0 });
+    assert_eq!(server.await.unwrap(), Outcome { accepted: 2, cut: 0, refused: 0 });
 }

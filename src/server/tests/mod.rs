@@ -4,6 +4,7 @@ mod calls;
 mod connections;
 mod deadline;
 mod health;
+mod lifetime;
 mod panic;
 mod shutdown;
 
@@ -20,6 +21,7 @@ use tokio::{
     io::{DuplexStream, duplex},
     sync::{mpsc, oneshot},
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic_types::{ErrorInfo, StatusExt};
@@ -27,14 +29,14 @@ use tonic_types::{ErrorInfo, StatusExt};
 const BOUND: Duration = Duration::from_secs(20);
 
 /// Accepts what a test connects.
-struct Memory(mpsc::UnboundedReceiver<DuplexStream>);
+struct Memory(mpsc::UnboundedReceiver<(DuplexStream, SocketAddr)>);
 
 impl Accept for Memory {
     type Stream = DuplexStream;
 
     async fn accept(&mut self) -> io::Result<(DuplexStream, Peer)> {
         match self.0.recv().await {
-            Some(stream) => Ok((stream, peer().into())),
+            Some((stream, peer)) => Ok((stream, peer.into())),
             None => pending().await,
         }
     }
@@ -46,7 +48,7 @@ fn peer() -> SocketAddr {
 
 /// A running server and the means to reach and to stop it.
 struct Server {
-    connect: mpsc::UnboundedSender<DuplexStream>,
+    connect: mpsc::UnboundedSender<(DuplexStream, SocketAddr)>,
     shutdown: CancellationToken,
     outcome: JoinHandle<Outcome>,
 }
@@ -54,6 +56,10 @@ struct Server {
 impl Server {
     fn new(router: Router) -> Self {
         Self::with(router, Settings::default())
+    }
+
+    fn bounded(router: Router, connections: Connections) -> Self {
+        Self::with(router, Settings { connections, ..Settings::default() })
     }
 
     fn with(router: Router, settings: Settings) -> Self {
@@ -65,8 +71,12 @@ impl Server {
 
     /// The client's end of a new connection, on which nothing is said yet.
     fn connect(&self) -> DuplexStream {
+        self.connect_from(peer())
+    }
+
+    fn connect_from(&self, peer: SocketAddr) -> DuplexStream {
         let (client, server) = duplex(64 << 10);
-        self.connect.send(server).unwrap();
+        self.connect.send((server, peer)).unwrap();
         client
     }
 
