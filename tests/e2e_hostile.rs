@@ -3,6 +3,7 @@
 
 mod common;
 mod hostile {
+    pub mod connections;
     pub mod messages;
 }
 
@@ -111,6 +112,29 @@ async fn resets_leave_nothing_behind() {
         stream.set_zero_linger().unwrap();
     }
     ending(server, begun, "resets").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_ask_for_nothing_end_their_connection() {
+    let server = Launch::ephemeral().with(["--log-level=info,tasktally::server=debug"]).start();
+    let begun = beginning(&server).await;
+    let floods: [(&str, Vec<u8>); 6] = [
+        ("pings", frame(PING, 0, 0, b"pingping")),
+        ("answers to pings", frame(PING, 1, 0, b"pongpong")),
+        ("settings", frame(SETTINGS, 0, 0, &[])),
+        ("window updates", frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])),
+        ("priorities", frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
+        ("frames of an unknown type", frame(0xbe, 0, 0, &[])),
+    ];
+    for (what, unit) in floods {
+        // A window cannot grow beyond 2³¹, which would end the flood early for another reason.
+        let flooded = flood(what, &server, |_| unit.clone(), FLOOD).await;
+        server.logs("the peer sent too many frames that ask for nothing");
+        // Ahead of the server by what the sockets hold.
+        assert!(flooded.units < FLOOD / 2, "{flooded:?}");
+        begun.0.is_answered().await;
+    }
+    ending(server, begun, "control frames").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,12 @@ pub struct ConnectionSettings {
     #[arg(long, env = "TASKTALLY_MAX_STREAMS", value_name = "N", default_value_t = limits::STREAMS_PER_CONNECTION, value_parser = streams, help_heading = BOUNDS)]
     pub max_streams: u32,
 
+    /// HTTP/2 frames that ask for nothing (PING, SETTINGS, WINDOW_UPDATE, PRIORITY, RST_STREAM) on one connection, at once and
+    /// again in ten seconds, beside those that calls and answers bring with them (100 to 10000000). Never less than it takes
+    /// to cancel --max-streams calls.
+    #[arg(long, env = "TASKTALLY_MAX_CONTROL_FRAMES", value_name = "N", default_value_t = limits::CONTROL_FRAMES, value_parser = control_frames, help_heading = BOUNDS)]
+    pub max_control_frames: u32,
+
     /// Bytes of the headers of one call, 32 for each field above its text: 4KiB to 1MiB.
     #[arg(long, env = "TASKTALLY_MAX_HEADER_BYTES", value_name = "BYTES", default_value = "16KiB", value_parser = header_bytes, help_heading = BOUNDS)]
     pub max_header_bytes: u32,
@@ -102,6 +108,13 @@ fn streams(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(number) if (1..=limits::STREAMS_PER_CONNECTION_MAX).contains(&number) => Ok(number),
         _ => Err(format!("must be a number from 1 to {}", limits::STREAMS_PER_CONNECTION_MAX)),
+    }
+}
+
+fn control_frames(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number @ limits::CONTROL_FRAMES_MIN..=limits::CONTROL_FRAMES_MAX) => Ok(number),
+        _ => Err(format!("must be a number from {} to {}", limits::CONTROL_FRAMES_MIN, limits::CONTROL_FRAMES_MAX)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Connections at a time: watchers by the thousand and producers by the dozen, each some 20 KB.
+/// Connections at a time: watchers by the thousand and producers by the dozen, each some 35 KB when idle.
 pub const CONNECTIONS: usize = 10_000;
 pub const CONNECTIONS_MAX: usize = 1_000_000;
 
@@ -63,6 +63,12 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 100_000;
 /// Streams that were opened and reset before they were served: rapid resets cost the client nothing and us a stream each;
 /// a client that cancels a burst of calls stays below.
 pub const PENDING_RESETS: usize = 200;
+
+/// Frames that ask for nothing, at once and again in ten seconds, besides what calls and answers pay for: some 10 ms of a
+/// core, and what it takes to cancel all calls of a connection at once. A client's own pings are one in some seconds.
+pub const CONTROL_FRAMES: u32 = 10_000;
+pub const CONTROL_FRAMES_MIN: u32 = 100;
+pub const CONTROL_FRAMES_MAX: u32 = 10_000_000;
 
 /// What a client may send on one connection before it is read; on one call half of it, several batches of a thousand
 /// events. Less would slow producers on long lines down.

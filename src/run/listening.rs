@@ -37,6 +37,7 @@ pub fn connections(settings: &ConnectionSettings) -> Connections {
         max_age: settings.max_connection_age,
         max_grace: settings.max_connection_grace,
         max_concurrent_streams: settings.max_streams,
+        max_control_frames: settings.max_control_frames,
         max_unread_bytes: settings.max_unread_bytes,
         ..Connections::default()
     }

@@ -3,6 +3,7 @@ use super::{
     Settings,
     body::Timely,
     drain::Leaving,
+    frames::{Allowance, RESET_PRICE},
     fuse::Streams,
     guard::Guarded,
     lifetime::{Calls, Over, over},
@@ -61,6 +62,9 @@ pub struct Connections {
     pub max_concurrent_streams: u32,
     /// Streams that a client opened and reset before they were served, above which it is sent away.
     pub max_pending_accept_reset_streams: usize,
+    /// Frames that ask for nothing (pings, settings, window updates, priorities, resets) at once and again in ten seconds,
+    /// beside those that calls and answers pay for, above which a client is sent away.
+    pub max_control_frames: u32,
     /// What a client may send on one connection before we have read it; on one call, half of it, so that one whose handler
     /// waits does not stop the others. Fixed rather than adapted to the line, since connections times this is what clients
     /// can make us hold.
@@ -87,6 +91,7 @@ impl Default for Connections {
             max_grace: limits::CONNECTION_GRACE,
             max_concurrent_streams: limits::STREAMS_PER_CONNECTION,
             max_pending_accept_reset_streams: limits::PENDING_RESETS,
+            max_control_frames: limits::CONTROL_FRAMES,
             max_unread_bytes: limits::UNREAD_BYTES,
             send_buffer_bytes: limits::STREAM_SEND_BUFFER_BYTES,
         }
@@ -94,6 +99,11 @@ impl Default for Connections {
 }
 
 impl Connections {
+    /// Never less than it takes to cancel all calls of a connection at once.
+    fn allowance(&self) -> Allowance {
+        Allowance::of(self.max_control_frames.max(self.max_concurrent_streams.saturating_mul(RESET_PRICE + 1)))
+    }
+
     fn builder(&self, streams: Streams) -> auto::Builder<Streams> {
         let mut builder = auto::Builder::new(streams);
         let read_header_bytes = self.max_header_bytes.saturating_mul(2);
@@ -151,7 +161,12 @@ where
     B::Error: Into<BoxError>,
 {
     let Settings { connections, lasting, .. } = *settings;
-    let io = TokioIo::new(Guarded::new(io, connections.preface_timeout, connections.write_stall_timeout));
+    let io = TokioIo::new(Guarded::new(
+        io,
+        connections.preface_timeout,
+        connections.write_stall_timeout,
+        connections.allowance(),
+    ));
     let address = peer.address;
     let leaving = Leaving::at(connections.max_age);
     let left = leaving.clone();

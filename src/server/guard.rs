@@ -3,7 +3,8 @@
 //! hyper bounds HTTP/1 headers and pings HTTP/2 peers, and leaves two gaps: before the first bytes tell which of the two a
 //! connection speaks there is no timer at all, and a peer that reads nothing from its socket blocks the very write that
 //! would close the connection. Both are bounded here, under hyper; a TLS stream placed inside is bounded with them, its
-//! handshake included.
+//! handshake included. And once the peer speaks HTTP/2, the frames that it sends are counted ([`super::frames`]).
+use super::frames::{Allowance, Frames};
 use std::{
     future::Future,
     io,
@@ -20,10 +21,11 @@ use tokio::{
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A byte stream that fails with `TimedOut` when its peer does not say within a bound what it speaks, or takes no byte of
-/// a waiting write for a bound.
+/// a waiting write for a bound, and with `InvalidData` when it floods us with frames that ask for nothing.
 pub struct Guarded<T> {
     io: T,
     preface: Preface,
+    allowance: Allowance,
     stall: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -34,13 +36,24 @@ enum Preface {
         seen: usize,
         until: Pin<Box<Sleep>>,
     },
-    Decided,
+    Http1,
+    Http2(Box<Frames>),
 }
 
 impl<T> Guarded<T> {
-    /// `preface`: how long the first bytes may take. `stall`: how long a write may make no progress.
-    pub fn new(io: T, preface: Duration, stall: Duration) -> Self {
-        Self { io, preface: Preface::Awaited { seen: 0, until: Box::pin(sleep(preface)) }, stall, stalled: None }
+    /// `preface`: how long the first bytes may take. `stall`: how long a write may make no progress. `allowance`: for
+    /// frames that ask for nothing.
+    pub fn new(io: T, preface: Duration, stall: Duration, allowance: Allowance) -> Self {
+        let preface = Preface::Awaited { seen: 0, until: Box::pin(sleep(preface)) };
+        Self { io, preface, allowance, stall, stalled: None }
+    }
+
+    /// What came of a write.
+    fn written(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Poll::Ready(Ok(bytes)), Preface::Http2(frames)) = (&polled, &mut self.preface) {
+            frames.sent(*bytes);
+        }
+        self.or_stalled(cx, polled)
     }
 
     /// Passes `polled` on, unless it has been pending for the whole of `stall`.
@@ -57,21 +70,34 @@ impl<T> Guarded<T> {
 }
 
 impl Preface {
-    fn learn(&mut self, bytes: &[u8]) {
-        let Self::Awaited { seen, .. } = self else { return };
+    /// Follows what has come. Answers whether the peer is within its allowance.
+    fn learn(&mut self, bytes: &[u8], allowance: Allowance) -> bool {
+        let seen = match self {
+            Self::Awaited { seen, .. } => seen,
+            Self::Http1 => return true,
+            Self::Http2(frames) => return frames.receive(bytes),
+        };
         let rest = &PREFACE[*seen..];
+        let (head, frames) = bytes.split_at(rest.len().min(bytes.len()));
         // No bytes is the end of the stream, which hyper treats as HTTP/1.
-        if bytes.is_empty() || bytes.len() >= rest.len() || !rest.starts_with(bytes) {
-            *self = Self::Decided;
-        } else {
-            *seen += bytes.len();
+        if bytes.is_empty() || !rest.starts_with(head) {
+            *self = Self::Http1;
+            return true;
         }
+        if head.len() < rest.len() {
+            *seen += head.len();
+            return true;
+        }
+        let mut followed = Box::new(Frames::new(allowance));
+        let is_within = followed.receive(frames);
+        *self = Self::Http2(followed);
+        is_within
     }
 
     fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Awaited { until, .. } => until.as_mut().poll(cx).is_ready(),
-            Self::Decided => false,
+            Self::Http1 | Self::Http2(_) => false,
         }
     }
 }
@@ -89,7 +115,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        this.preface.learn(&buf.filled()[before..]);
+        if !this.preface.learn(&buf.filled()[before..], this.allowance) {
+            let why = "the peer sent too many frames that ask for nothing";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -97,7 +126,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.or_stalled(cx, polled)
+        self.written(cx, polled)
     }
 
     fn poll_write_vectored(
@@ -106,7 +135,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.or_stalled(cx, polled)
+        self.written(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -136,7 +165,7 @@ mod tests {
     const STALL_BOUND: Duration = Duration::from_secs(30);
 
     fn guarded<T>(io: T) -> Guarded<T> {
-        Guarded::new(io, PREFACE_BOUND, STALL_BOUND)
+        Guarded::new(io, PREFACE_BOUND, STALL_BOUND, Allowance::of(10))
     }
 
     /// A guard that does not guard must fail its test rather than hang it.
@@ -176,6 +205,28 @@ mod tests {
             let silence = tokio::time::timeout(Duration::from_secs(3600), io.read_u8()).await;
             assert!(silence.is_err(), "{first:?}: {silence:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_are_counted_from_the_end_of_the_preface_on_and_in_http_2_alone() {
+        let ping = b"\0\0\x08\x06\0\0\0\0\0pingping";
+        for cut in [1, 23, 24, 30, 500] {
+            let (mut peer, io) = duplex(1 << 10);
+            let mut io = guarded(io);
+            let stream = [PREFACE, &ping.repeat(10)].concat();
+            for piece in stream.chunks(cut) {
+                peer.write_all(piece).await.unwrap();
+                io.read_exact(&mut vec![0; piece.len()]).await.unwrap();
+            }
+            peer.write_all(ping).await.unwrap();
+            let error = bounded(io.read_exact(&mut [0; 17])).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "pieces of {cut}");
+        }
+        let (mut peer, io) = duplex(1 << 10);
+        let mut io = guarded(io);
+        let upload = [b"PUT / HTTP/1.1", &ping.repeat(40)[..]].concat();
+        peer.write_all(&upload).await.unwrap();
+        assert!(bounded(io.read_exact(&mut vec![0; upload.len()])).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

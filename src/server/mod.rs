@@ -4,8 +4,8 @@
 //! - A call that panics is answered (`panic`), a caller is known before anything of a call is read (`entrance`), a call is bounded by its caller's deadline to its last byte (`deadline`), and
 //!   the streams of library services end when the server shuts down (`drain`). These are tower layers; a client that stops
 //!   reading cannot escape them (`fuse`).
-//! - No peer holds a connection without speaking, or without reading (`guard`), or a call by sending it slowly (`body`);
-//!   no connection lives or idles for ever (`lifetime`).
+//! - No peer holds a connection without speaking, or without reading (`guard`), or a call by sending it slowly (`body`),
+//!   or keeps us busy with frames that ask for nothing (`frames`); no connection lives or idles for ever (`lifetime`).
 //! - No peer takes the connections of the others (`peers`), no number of peers takes more than the bounds say
 //!   (`connection`), and a full file table costs no core (`accept`).
 //! - A shutdown ends within its bound whatever clients do, and nothing of a call is left running after it.
@@ -18,6 +18,7 @@ mod connection;
 mod deadline;
 mod drain;
 mod entrance;
+mod frames;
 mod fuse;
 mod guard;
 mod health;

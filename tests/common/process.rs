@@ -15,6 +15,8 @@ pub struct Launch {
     working_dir: Option<PathBuf>,
     program: PathBuf,
     variables: Vec<(OsString, OsString)>,
+    /// The limit on its open files; ours without it.
+    files: Option<u64>,
 }
 
 /// What a process has printed so far.
@@ -66,7 +68,7 @@ impl Launch {
 
     fn serve_at(address: &str) -> Launch {
         let program = env!("CARGO_BIN_EXE_tasktally").into();
-        let launch = Launch { arguments: Vec::new(), working_dir: None, program, variables: Vec::new() };
+        let launch = Launch { arguments: Vec::new(), working_dir: None, program, variables: Vec::new(), files: None };
         launch.with(["serve", "--listen", address])
     }
 
@@ -94,9 +96,22 @@ impl Launch {
         self
     }
 
+    /// With this limit on open files, soft and hard.
+    pub fn files(mut self, most: u64) -> Launch {
+        self.files = Some(most);
+        self
+    }
+
     /// Starts it and does not wait for anything.
     pub fn spawn(&self) -> Server {
-        let mut command = Command::new(&self.program);
+        let mut command = match self.files {
+            None => Command::new(&self.program),
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")]).arg(&self.program);
+                shell
+            }
+        };
         command.args(&self.arguments);
         if let Some(dir) = &self.working_dir {
             command.current_dir(dir);

@@ -156,6 +156,21 @@ async fn calls_above_the_bound_wait_for_another_to_end() {
     assert!(timeout(Duration::from_secs(60), begun.recv()).await.is_ok(), "the third call has its turn");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_pings_ends_its_connection_at_the_allowance() {
+    let connections = Connections { max_control_frames: 10, max_concurrent_streams: 1, ..Connections::default() };
+    let server = Server::bounded(router(Routes::default()), connections);
+    for (pings, is_cut) in [(9, false), (10, true)] {
+        let mut connection = server.connect();
+        // The settings are a frame, too.
+        let opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        let pings = b"\0\0\x08\x06\0\0\0\0\0pingping".repeat(pings);
+        connection.write_all(&[opening, &pings[..]].concat()).await.unwrap();
+        let Connections { keep_alive_interval, .. } = Connections::default();
+        assert_eq!(closed(connection).await < keep_alive_interval, is_cut);
+    }
+}
+
 #[tokio::test]
 async fn tcp_connections_do_not_delay_small_answers() {
     let mut listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
