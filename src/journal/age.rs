@@ -1,6 +1,8 @@
 //! Growing old in slices: rows are compressed into blocks, then dropped whole. Each call is one short transaction,
 //! so that ingest waits for one slice at most.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
@@ -41,13 +43,15 @@ impl Journal {
         if newest_before_ms <= self.census.oldest_ms {
             return Ok(false);
         }
-        let found = old_headers(&self.db, newest_before_ms, upto, 1);
+        let found = old_headers(&self.db, newest_before_ms, upto, 1, &self.unreadable);
         found.map(|old| !old.is_empty()).map_err(|trouble| trouble.on_read(self.file.clone()))
     }
 
     /// Drops up to `at_most` rows of which every event is older than `newest_before_ms` and at or before position
     /// `upto`; answers how many. Their positions stay recorded as dropped. What must outlive them has to be in the
     /// carry-over before.
+    ///
+    /// A row that cannot be read stays, since its pages are not known: after the error the next calls leave it out.
     ///
     /// Not synced on return: a power cut may bring rows back, and the next call drops them again.
     pub fn drop_rows(&mut self, newest_before_ms: i64, upto: u64, at_most: usize) -> Result<usize, AppendError> {
@@ -56,10 +60,12 @@ impl Journal {
         }
         // Headers, leaves and the list of free pages; what bodies lay in is not written.
         let bytes = 2 * at_most as u64 * u64::from(self.settings.page_bytes);
-        self.unsynced("drop rows", bytes, |db, _, census| {
-            let old = old_headers(db, newest_before_ms, upto, at_most)?;
+        let (mut left_out, mut last) = (std::mem::take(&mut self.unreadable), None);
+        let dropped = self.unsynced("drop rows", bytes, |db, _, census| {
+            let old = old_headers(db, newest_before_ms, upto, at_most, &left_out)?;
             for run in old.chunk_by(|a, b| a.last() + 1 == b.first) {
                 for header in run {
+                    last = Some(header.first);
                     header.delete(db)?;
                     census.discount(header);
                 }
@@ -72,15 +78,21 @@ impl Journal {
                     db.prepare_cached("SELECT min(newest_ms) FROM headers")?.query_row([], |row| row.get(0))?;
                 census.oldest_ms = oldest.unwrap_or(i64::MAX);
             }
+            last = None;
             Ok(old.len())
-        })
+        });
+        if let (Some(first), Err(AppendError::Damaged(_))) = (last, &dropped) {
+            left_out.insert(first);
+        }
+        self.unreadable = left_out;
+        dropped
     }
 
     /// Packs one run of old rows into one block; answers whether there was a full one. Call again until it says no,
     /// then not for a while: finding out that the run is not full yet may look at a thousand headers.
     ///
-    /// Every source row is checked before, and the block is unpacked and compared before its sources go. Not
-    /// synced on return: a power cut brings the sources back, whole.
+    /// Every source row is checked before, and the block is unpacked and compared before its sources go. After damage
+    /// the next call goes on behind the row that has it. Not synced on return: a power cut brings the sources back, whole.
     pub fn compress(&mut self, policy: Compression) -> Result<bool, AppendError> {
         self.be_ready()?;
         let run = match old_run(&self.db, self.census, policy, self.settings.block) {
@@ -89,8 +101,9 @@ impl Journal {
             Err(trouble) => return Err(self.settle("find rows to compress", 0, trouble)),
         };
         let bytes = run.iter().map(|header| header.bytes).sum();
-        self.unsynced("compress rows", bytes, |db, _, census| {
-            let packed = pack(db, &run)?;
+        let mut last = None;
+        let compressed = self.unsynced("compress rows", bytes, |db, _, census| {
+            let packed = pack(db, &run, &mut last)?;
             for header in &run {
                 header.delete(db)?;
                 census.discount(header);
@@ -100,21 +113,36 @@ impl Journal {
             census.count(&header);
             census.raw_from = header.last() + 1;
             Ok(true)
-        })
+        });
+        if let (Some(last), Err(AppendError::Damaged(_))) = (last, &compressed) {
+            self.census.raw_from = last + 1;
+        }
+        compressed
     }
 }
 
-/// Rows that may be dropped, in order.
-fn old_headers(db: &Connection, before_ms: i64, upto: u64, at_most: usize) -> Result<Vec<Header>, Trouble> {
+/// Rows that may be dropped, in order, but those that begin at these positions.
+fn old_headers(
+    db: &Connection,
+    before_ms: i64,
+    upto: u64,
+    at_most: usize,
+    left_out: &BTreeSet<u64>,
+) -> Result<Vec<Header>, Trouble> {
     let upto = i64::try_from(upto).unwrap_or(i64::MAX);
     let sql = format!(
-        "SELECT {HEADER_COLUMNS} FROM headers WHERE newest_ms < ?1 AND first + events - 1 <= ?2 ORDER BY first LIMIT ?3"
+        "SELECT {HEADER_COLUMNS} FROM headers WHERE newest_ms < ?1 AND first + events - 1 <= ?2 ORDER BY first"
     );
     let mut found = db.prepare_cached(&sql)?;
-    let mut rows = found.query((before_ms, upto, i64::try_from(at_most).unwrap_or(i64::MAX)))?;
+    let mut rows = found.query((before_ms, upto))?;
     let mut old = Vec::new();
-    while let Some(row) = rows.next()? {
-        old.push(Header::from_sql(row)?);
+    while old.len() < at_most
+        && let Some(row) = rows.next()?
+    {
+        let header = Header::from_sql(row)?;
+        if !left_out.contains(&header.first) {
+            old.push(header);
+        }
     }
     Ok(old)
 }
@@ -157,17 +185,20 @@ fn old_run(db: &Connection, census: Census, policy: Compression, size: BlockSize
     Ok(run)
 }
 
-fn pack(db: &Connection, run: &[Header]) -> Result<(Header, Vec<u8>), Trouble> {
+/// Notes where the row ends that it is about to read, and nothing once it has read them all.
+fn pack(db: &Connection, run: &[Header], reading: &mut Option<u64>) -> Result<(Header, Vec<u8>), Trouble> {
     let mut packer = Packer::default();
     let mut body_of = db.prepare_cached("SELECT body FROM bodies WHERE first = ?1")?;
     for header in run {
         let (first, last) = (header.first, header.last());
+        *reading = Some(last);
         let body: Option<Vec<u8>> =
             body_of.query_row([first.cast_signed()], |row| row.get(0)).optional().map_err(Trouble::from)?;
         let body = body.ok_or(Damage::NoBody { first, last })?;
         header.check_body(&body)?;
         packer.push(block::record(header, &body)?);
     }
+    *reading = None;
     let (Some(from), Some(to)) = (run.first(), run.last()) else { unreachable!("a run of {} rows", run.len()) };
     let body = packer.pack().map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let newest_ms = run.iter().map(|h| h.newest_ms).max().unwrap_or(from.newest_ms);

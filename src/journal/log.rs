@@ -1,6 +1,6 @@
 //! The one writer: opens, appends, reads, keeps its file small.
 
-use std::{fs, ops::ControlFlow, path::Path, path::PathBuf};
+use std::{collections::BTreeSet, fs, ops::ControlFlow, path::Path, path::PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -26,6 +26,8 @@ pub struct Journal {
     wal_bytes: u64,
     /// The largest group that was refused; what a probe must find room for.
     pub(super) wanted_bytes: u64,
+    /// Where rows begin that could not be dropped, because they cannot be read.
+    pub(super) unreadable: BTreeSet<u64>,
     places: Places,
     pub(super) lost: bool,
     /// A write failed, and it is still to be proved that the log is as it was before.
@@ -91,6 +93,7 @@ impl Journal {
             census,
             wal_bytes,
             wanted_bytes: 0,
+            unreadable: BTreeSet::new(),
             places,
             lost: false,
             unproven: false,
@@ -109,10 +112,22 @@ impl Journal {
         census: Census,
         lock: Lock,
     ) -> Self {
-        // Nothing is written by it, so there is nothing that could miss its place.
-        let (places, wal_bytes, wanted_bytes, lost, unproven) = (Places::of([]), 0, 0, false, false);
-        let _lock = lock;
-        Self { db, dir, file, settings, tail, census, wal_bytes, wanted_bytes, places, lost, unproven, _lock }
+        Self {
+            db,
+            dir,
+            file,
+            settings,
+            tail,
+            census,
+            wal_bytes: 0,
+            wanted_bytes: 0,
+            unreadable: BTreeSet::new(),
+            // Nothing is written by it, so there is nothing that could miss its place.
+            places: Places::of([]),
+            lost: false,
+            unproven: false,
+            _lock: lock,
+        }
     }
 
     /// Position of the last event ever appended, also when it was dropped since; 0 when there was none.

@@ -57,7 +57,8 @@ pub struct Row<'a> {
     /// The events, encoded; at most [`MAX_BODY_BYTES`].
     pub body: &'a [u8],
     /// Every carry-over whose key begins so goes in the transaction that appends the row, and the row stays for as
-    /// long as any row before it: what it ends can never be read without it.
+    /// long as any row before it: what it ends can never be read without it. Not so where a row before it cannot be read
+    /// when both may be dropped: whoever reads that one once more has to know by its age that it is of no use.
     pub ends: Option<&'a [u8]>,
 }
 

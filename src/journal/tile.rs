@@ -234,7 +234,7 @@ pub(super) struct Census {
     pub(super) body_bytes: u64,
     /// Bytes of bodies not compressed yet.
     pub(super) raw_bytes: u64,
-    /// No uncompressed row begins before.
+    /// No uncompressed row begins before, but such as were found damaged.
     pub(super) raw_from: u64,
     /// No row's newest event is older. A bound, exact after [`Census::take`].
     pub(super) oldest_ms: i64,

@@ -12,7 +12,8 @@ const DROP_SLICE: usize = 64;
 const CARRY_SLICE: usize = 1 << 20;
 /// How often it is looked for rows that are old enough to be compressed or dropped.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long old rows that cannot be read are left alone: that rarely passes, and each trial is a line of the log.
+/// How long old rows are left alone once one of them cannot be read: that rarely comes alone, and each is a line of the
+/// log. The journal then goes on behind it.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// Rows older than this are compressed; younger ones too, once there are more bytes of them than the second.

@@ -4,7 +4,7 @@
 use std::{fs, ops::ControlFlow, path::Path, thread};
 
 use super::basics::{Plain, fast, read_after, row, scratch};
-use crate::journal::{Compression, Cut, Journal, age::BlockSize, store::Settings};
+use crate::journal::{AppendError, Compression, Cut, Journal, age::BlockSize, store::Settings};
 
 fn settings() -> Settings {
     Settings { block: BlockSize { bytes: 500, rows: 8 }, ..fast() }
@@ -209,4 +209,53 @@ fn a_header_that_counts_too_few_pages_is_refused() {
     let words = format!("it is {} bytes long where its header says {}", damaged.len(), damaged.len() - 512);
     assert!(refused.contains(&words), "{refused}");
     assert_eq!(fs::read(dir.path().join("journal.db")).unwrap(), damaged, "a refused file stays as it was");
+}
+
+/// Rows of 3,000 bytes each, of which these cannot be read: the pages that they overflow into cannot be followed.
+fn with_damaged_rows(dir: &Path, rows: u8, damaged: &[u8]) -> Journal {
+    let mut journal = open(dir);
+    for i in 0..rows {
+        journal.append(&[row(1, i64::from(i), &[i; 3000])]).unwrap();
+    }
+    journal.close().unwrap();
+    let file = dir.join("journal.db");
+    let mut content = fs::read(&file).unwrap();
+    for i in damaged {
+        let pages = content.chunks_mut(512).filter(|page| page[4..].iter().all(|byte| byte == i));
+        let found = pages.map(|page| page[..4].fill(0xff)).count();
+        assert!(found > 2, "row {i} has {found} pages of its own");
+    }
+    fs::write(file, content).unwrap();
+    open(dir)
+}
+
+#[test]
+fn rows_that_cannot_be_read_are_left_and_those_behind_them_are_dropped() {
+    let dir = scratch();
+    let mut journal = with_damaged_rows(dir.path(), 9, &[3, 5]);
+    let mut outcomes = Vec::new();
+    while outcomes.len() < 9 && journal.droppable(7, 99).unwrap() {
+        outcomes.push(journal.drop_rows(7, 99, 2).map_err(|error| assert!(matches!(error, AppendError::Damaged(_)))));
+    }
+    // Rows 0 and 1; 2 with 3; 2 and 4; 5 with 6; 6.
+    assert_eq!(outcomes, [Ok(2), Err(()), Ok(2), Err(()), Ok(1)]);
+    assert_eq!(journal.stats().rows, 4);
+    drop(journal);
+    let mut journal = open(dir.path());
+    assert!(journal.droppable(7, 99).unwrap(), "they are tried again");
+    assert_eq!(read_after(&mut journal, 7), [(8, 1, 7, vec![7; 3000]), (9, 1, 8, vec![8; 3000])]);
+}
+
+#[test]
+fn rows_behind_one_that_cannot_be_read_are_compressed() {
+    let dir = scratch();
+    let settings = Settings { block: BlockSize { bytes: 12_000, rows: 8 }, ..fast() };
+    drop(with_damaged_rows(dir.path(), 9, &[1]));
+    let (mut journal, _) = Journal::open_with(dir.path(), "a test", settings).unwrap();
+    let policy = Compression { older_than_ms: 99, tail_bytes: 0 };
+    assert!(matches!(journal.compress(policy), Err(AppendError::Damaged(_))));
+    // Of rows 2 to 8, in blocks of four and of three.
+    assert_eq!([(); 3].map(|()| journal.compress(policy).unwrap()), [true, true, false]);
+    assert_eq!(journal.stats().rows, 4);
+    assert_eq!(read_after(&mut journal, 2)[0], (3, 1, 2, vec![2; 3000]));
 }
