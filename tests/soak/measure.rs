@@ -61,11 +61,13 @@ pub struct Trend {
     /// What it has grown by over these hours: the median of the slopes between all of them, which one odd hour does not
     /// move, times their number.
     pub growth: f64,
+    /// Whether as much was retained in each of them.
+    pub even: bool,
 }
 
 impl Trend {
-    /// `None` with less than three whole hours that compare. One without a sample, when the machine stood still, is left
-    /// out, and so is one in which the machine was too slow for the load, and little retained.
+    /// `None` with less than three whole hours. One without a sample, when the machine stood still, is left out, and so is
+    /// one in which the machine was too slow for the load, and little retained, if that leaves three.
     pub fn of(samples: &[Sample], figure: impl Fn(&Sample) -> f64) -> Option<Trend> {
         let (first, last) = (samples.first()?.hour.ceil() as i64, samples.last()?.hour.floor() as i64);
         let of_hours = |figure: &dyn Fn(&Sample) -> f64| -> Vec<(i64, f64)> {
@@ -79,7 +81,11 @@ impl Trend {
         let usual = median(retained.iter().map(|(_, retained)| *retained).collect())?;
         let mut hours = of_hours(&figure);
         let mut compares = retained.iter().map(|(_, retained)| (retained - usual).abs() <= usual * UNLIKE);
-        hours.retain(|_| compares.next().is_some_and(|compares| compares));
+        let like: Vec<_> = hours.iter().filter(|_| compares.next() == Some(true)).copied().collect();
+        let even = like.len() >= 3;
+        if even {
+            hours = like;
+        }
         if hours.len() < 3 {
             return None;
         }
@@ -90,7 +96,8 @@ impl Trend {
             }
         }
         let length = hours.last()?.0 - hours.first()?.0;
-        Some(Trend { growth: median(slopes)? * length as f64, hours: hours.into_iter().map(|(_, one)| one).collect() })
+        let growth = median(slopes)? * length as f64;
+        Some(Trend { growth, hours: hours.into_iter().map(|(_, one)| one).collect(), even })
     }
 }
 
