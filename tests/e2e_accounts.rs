@@ -11,6 +11,15 @@ use prost::Message;
 use tasktally::api::proto::v1::{self, RejectionReason};
 use tonic::{Code, Status};
 
+/// One of each account, and one of all.
+fn three() -> People {
+    People::of(&[
+        ("all", "all", r#"["read", "ingest"]"#),
+        ("mine", ACCOUNT, r#"["read", "ingest"]"#),
+        ("theirs", OTHER_ACCOUNT, r#"["read", "ingest"]"#),
+    ])
+}
+
 /// A status as it is on the wire, with this sid taken out.
 fn wire(status: &Status, asked: &str) -> (Code, String, Vec<u8>) {
     let blank = "WS--------------------------------";
@@ -26,11 +35,7 @@ fn wire(status: &Status, asked: &str) -> (Code, String, Vec<u8>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_accounts_workspace_answers_exactly_as_one_that_does_not_exist() {
-    let people = People::of(&[
-        ("all", "all", r#"["read", "ingest"]"#),
-        ("mine", ACCOUNT, r#"["read", "ingest"]"#),
-        ("theirs", OTHER_ACCOUNT, r#"["read", "ingest"]"#),
-    ]);
+    let people = three();
     let server = people.launch().start();
     let client = Client::to(&server).await;
     let (mine, unknown) = (sid("WS", 1), sid("WS", 0xdead));
@@ -90,11 +95,7 @@ async fn another_accounts_workspace_answers_exactly_as_one_that_does_not_exist()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_and_their_tokens_show_only_what_is_the_callers() {
-    let people = People::of(&[
-        ("all", "all", r#"["read", "ingest"]"#),
-        ("mine", ACCOUNT, r#"["read", "ingest"]"#),
-        ("theirs", OTHER_ACCOUNT, r#"["read", "ingest"]"#),
-    ]);
+    let people = three();
     let server = people.launch().start();
     let client = Client::to(&server).await;
     // In turn, so that each page of one would pass over the other's.

@@ -11,118 +11,49 @@ use std::path::Path;
 use common::calls::Client;
 use common::events::now_ms;
 use common::process::{Launch, Ran, tasktally};
-use support::bench::{HandClock, runtime, settings};
-use support::build::{Saying, event, workspace};
+use support::build::workspace;
+use support::scribe::{self, Scribe, staff};
 use tasktally::api::proto::v1;
-use tasktally::event::{DAY_MS, Event, EventKind, HOUR_MS, MINUTE_MS, Millis};
-use tasktally::journal::{Compression, Journal};
-use tasktally::pipeline::{Caller, Patience, Pipeline, Running, recover, start};
+use tasktally::event::{HOUR_MS, Millis};
 
 /// Of every server here.
 const RETENTION: [&str; 2] = ["--retention", "24h"];
 const FORGOTTEN: u32 = 3;
 
-/// A directory in the making, on a clock of its own.
-struct Scribe<'a> {
-    dir: &'a Path,
-    next: u32,
-}
-
-impl Scribe<'_> {
-    fn start(&self, now: i64) -> (Running, std::sync::Arc<HandClock>) {
-        let settings = settings(DAY_MS, 2);
-        let (mut journal, _) = Journal::open(self.dir, "a test").unwrap();
-        let recovered = recover(&mut journal, self.dir, &settings).unwrap();
-        let clock = HandClock::at(now);
-        let running = start(settings, clock.clone(), journal, recovered, self.dir, Pipeline::default()).unwrap();
-        (running, clock)
-    }
-
-    fn take(&mut self, running: &Running, events: Vec<Event>) {
-        for events in events.chunks(3) {
-            let mut call = Vec::new();
-            for event in events {
-                self.next += 1;
-                call.push((self.next, event.clone().sid(self.next)));
-            }
-            let taken = runtime().block_on(async {
-                let call = running.pipeline.submit(&Caller::everything(), call, Patience::Refuse).await;
-                call.unwrap().settled().await.unwrap()
-            });
-            assert_eq!(taken.accepted, events.len() as u64);
-        }
-    }
-}
-
-fn tasks(first: u32, workspace: u32, now: i64, priority: i32) -> Vec<Event> {
-    use EventKind::*;
-    let mut events = Vec::new();
-    for n in first..first + 10 {
-        let created = now - i64::from(n % 10) * MINUTE_MS;
-        let channel = ["voice", "chat", "élan"][n as usize % 3];
-        let of = |event: Event| {
-            let event = event.task(n).created(created).channel(channel).channel_sid(n % 3 + 1).priority(priority);
-            event.workspace(workspace).account(workspace)
-        };
-        events.push(of(event(TaskCreated, created)));
-        let later = created + 1_000 * i64::from(n % 7);
-        match n % 5 {
-            0 => {}
-            1 => events.push(of(event(ReservationCreated, later).worker(n % 3 + 1)).reserved()),
-            2 => events.push(of(event(ReservationAccepted, later).worker(n % 3 + 1)).assigned()),
-            3 => events.push(of(event(TaskCanceled, later)).canceled()),
-            _ => events.push(of(event(TaskCompleted, later)).completed()),
-        }
-    }
-    events
-}
-
-fn staff(workspace: u32, now: i64) -> Vec<Event> {
-    use EventKind::*;
-    let of = |event: Event| event.workspace(workspace).account(workspace);
-    let mut events = vec![
-        of(event(ActivityCreated, now).activity(1).named("Idle")),
-        of(event(ActivityUpdated, now).activity(2).named("Pause – außer Haus")),
-    ];
-    events.extend((1..=3).map(|n| of(event(WorkerActivityUpdate, now).worker(n).doing(1 + n % 2))));
-    events
-}
-
 /// Three days of a history that ends now. `priority` makes histories that differ in nothing else.
 fn write_history(dir: &Path, priority: i32) {
-    let mut scribe = Scribe { dir, next: 0 };
+    let mut scribe = Scribe::of(dir, 3);
+    let tasks = |first: u32, workspace: u32, now: i64| scribe::tasks(first, workspace, now, |_| priority);
     let now = now_ms();
     let old = now - 60 * HOUR_MS;
     let (mut running, clock) = scribe.start(old);
     for workspace in [1, 2, FORGOTTEN] {
         scribe.take(&running, staff(workspace, old));
-        scribe.take(&running, tasks(100 * workspace, workspace, old, priority));
+        scribe.take(&running, tasks(100 * workspace, workspace, old));
     }
     for hours in [20, 12] {
         clock.set(now - hours * HOUR_MS);
-        scribe.take(&running, tasks(400 + hours as u32 * 10, 1, now - hours * HOUR_MS, priority));
-        scribe.take(&running, tasks(400 + hours as u32 * 10, FORGOTTEN, now - hours * HOUR_MS, priority));
+        scribe.take(&running, tasks(400 + hours as u32 * 10, 1, now - hours * HOUR_MS));
+        scribe.take(&running, tasks(400 + hours as u32 * 10, FORGOTTEN, now - hours * HOUR_MS));
     }
     scribe.take(&running, staff(1, now - 12 * HOUR_MS));
     let keeper = running.keeper.as_mut().unwrap();
     keeper.expect_old_rows();
     keeper.run_once(Millis(now - 12 * HOUR_MS)).unwrap();
     clock.set(now - 11 * HOUR_MS);
-    scribe.take(&running, tasks(700, 2, now - 11 * HOUR_MS, priority));
+    scribe.take(&running, tasks(700, 2, now - 11 * HOUR_MS));
     running.stop();
-    let (mut journal, _) = Journal::open(dir, "a test").unwrap();
-    assert!(journal.compress(Compression { older_than_ms: i64::MAX, tail_bytes: 0 }).unwrap());
-    journal.close().unwrap();
+    scribe.compress();
 
     let (mut running, clock) = scribe.start(now - HOUR_MS);
     // Late, by most of the retention.
-    scribe.take(&running, tasks(800, 1, now - 22 * HOUR_MS, priority));
+    scribe.take(&running, tasks(800, 1, now - 22 * HOUR_MS));
     scribe.take(&running, staff(2, now - HOUR_MS));
-    runtime().block_on(running.pipeline.forget(&Caller::everything(), workspace(FORGOTTEN))).unwrap();
-    scribe.take(&running, tasks(900, FORGOTTEN, now - HOUR_MS, priority));
+    scribe.forget(&running, workspace(FORGOTTEN));
+    scribe.take(&running, tasks(900, FORGOTTEN, now - HOUR_MS));
     running.keeper.as_mut().unwrap().run_once(Millis(now - HOUR_MS)).unwrap();
     clock.set(now);
-    scribe.take(&running, tasks(1_000, 2, now, priority));
+    scribe.take(&running, tasks(1_000, 2, now));
     running.stop();
 }
 

@@ -12,14 +12,13 @@ use serde_json::{Value, json};
 use tasktally::api::encode::{self, Links, Stamp};
 use tasktally::api::proto::DESCRIPTORS;
 use tasktally::engine::{ChannelFilter, Window};
-use tasktally::event::{DAY_MS, Event, EventKind, HOUR_MS, MINUTE_MS, Millis};
-use tasktally::journal::{Compression, Journal};
-use tasktally::pipeline::{Caller, CumulativeQuestion, Patience, Pipeline, Running, recover, start};
+use tasktally::event::{Event, HOUR_MS, Millis};
+use tasktally::journal::Journal;
+use tasktally::pipeline::{Caller, CumulativeQuestion};
 
-use support::bench::{HandClock, NOON, runtime, settings};
-use support::build::{self, Saying, event};
-
-const RETENTION_MS: i64 = DAY_MS;
+use support::bench::{NOON, runtime};
+use support::build;
+use support::scribe::{self, Scribe, staff, start_at};
 
 /// A directory of this repository's fixtures.
 fn fixture(name: &str) -> PathBuf {
@@ -33,15 +32,6 @@ fn copied(from: &Path) -> tempfile::TempDir {
         fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
     }
     dir
-}
-
-fn start_at(dir: &Path, now: i64) -> (Running, std::sync::Arc<HandClock>) {
-    let settings = settings(RETENTION_MS, 2);
-    let (mut journal, _) = Journal::open(dir, "a test").expect("the journal opens");
-    let recovered = recover(&mut journal, dir, &settings).expect("the journal can be read");
-    let clock = HandClock::at(now);
-    let running = start(settings, clock.clone(), journal, recovered, dir, Pipeline::default()).expect("threads start");
-    (running, clock)
 }
 
 fn json_of(name: &str, message: &impl Message) -> Value {
@@ -173,128 +163,60 @@ fn a_row_or_a_file_of_a_later_version_is_refused_with_a_sentence() {
     assert!(refused.contains("has format version 2, this program reads and writes version 1 only"), "{refused}");
 }
 
-/// The history of a fixture: two days and a half of two workspaces, up to [`NOON`].
-struct Scribe {
-    dir: PathBuf,
-    runtime: tokio::runtime::Runtime,
-    next: u32,
+/// As if it were of somebody who sorts by it.
+fn tasks(first: u32, workspace: u32, now: i64) -> Vec<Event> {
+    scribe::tasks(first, workspace, now, |n| n as i32 % 4)
 }
 
-impl Scribe {
-    /// Events with sids of their own, a row for each five.
-    fn take(&mut self, running: &Running, clock: &HandClock, now: i64, events: Vec<Event>) {
-        clock.set(now);
-        for events in events.chunks(5) {
-            let mut call = Vec::new();
-            for event in events {
-                self.next += 1;
-                call.push((self.next, event.clone().sid(self.next)));
-            }
-            let taken = self.runtime.block_on(async {
-                let call = running.pipeline.submit(&Caller::everything(), call, Patience::Refuse).await;
-                call.unwrap().settled().await.unwrap()
-            });
-            assert_eq!(taken.accepted, events.len() as u64);
-        }
-    }
-
-    /// Ten tasks from `first` on, created up to ten minutes before `now` in this workspace; what becomes of them.
-    fn tasks(first: u32, workspace: u32, now: i64) -> Vec<Event> {
-        use EventKind::*;
-        let mut events = Vec::new();
-        for n in first..first + 10 {
-            let created = now - i64::from(n % 10) * MINUTE_MS;
-            let channel = ["voice", "chat", "élan"][n as usize % 3];
-            let of = |event: Event| {
-                event.task(n).created(created).channel(channel).channel_sid(n % 3 + 1).priority(n as i32 % 4)
-            };
-            let of = |event: Event| of(event).workspace(workspace).account(workspace);
-            events.push(of(event(TaskCreated, created)));
-            let later = created + 1_000 * i64::from(n % 7);
-            match n % 5 {
-                0 => {}
-                1 => events.push(of(event(ReservationCreated, later).worker(n % 3 + 1)).reserved()),
-                2 => events.push(of(event(ReservationAccepted, later).worker(n % 3 + 1)).assigned()),
-                3 => events.push(of(event(TaskCanceled, later)).canceled()),
-                _ => events.push(of(event(TaskCompleted, later)).completed()),
-            }
-        }
-        events
-    }
-
-    fn staff(workspace: u32, now: i64) -> Vec<Event> {
-        use EventKind::*;
-        let of = |event: Event| event.workspace(workspace).account(workspace);
-        let mut events = vec![
-            of(event(ActivityCreated, now).activity(1).named("Idle")),
-            of(event(ActivityCreated, now).activity(2).named("Pause – außer Haus")),
-        ];
-        for n in 1..=4 {
-            events.push(of(event(WorkerCreated, now).worker(n).doing(1 + n % 2)));
-        }
-        events.push(of(event(WorkerDeleted, now + 1).worker(4)));
-        events
-    }
-}
-
-/// Writes a fixture into an empty directory, by the code that is there:
+/// Writes a fixture, two days and a half of two workspaces up to [`NOON`], into an empty directory, by the code that is there:
 /// `TASKTALLY_WRITE_FIXTURE=DIR cargo test --test formats write_a_fixture -- --ignored`
 #[test]
 #[ignore = "only for a new format"]
 fn write_a_fixture() {
     let dir = PathBuf::from(std::env::var("TASKTALLY_WRITE_FIXTURE").expect("where to write it"));
-    let mut scribe = Scribe { dir: dir.clone(), runtime: runtime(), next: 0 };
+    let mut scribe = Scribe::of(&dir, 5);
     let old = NOON - 60 * HOUR_MS;
-    let (running, clock) = start_at(&dir, old);
+    let (running, clock) = scribe.start(old);
     for workspace in [1, 2] {
-        scribe.take(&running, &clock, old, Scribe::staff(workspace, old));
-        scribe.take(&running, &clock, old, Scribe::tasks(100 * workspace, workspace, old));
+        scribe.take(&running, staff(workspace, old));
+        scribe.take(&running, tasks(100 * workspace, workspace, old));
     }
     for hours in [20, 12] {
         let now = NOON - hours * HOUR_MS;
-        scribe.take(&running, &clock, now, Scribe::tasks(100 + hours as u32 * 10, 1, now));
+        clock.set(now);
+        scribe.take(&running, tasks(100 + hours as u32 * 10, 1, now));
     }
     // Another one's, whose carry-overs are still to come; and below, one that has them.
     let mistaken = build::workspace(3);
-    scribe.take(&running, &clock, NOON - 12 * HOUR_MS, Scribe::tasks(800, 3, NOON - 12 * HOUR_MS));
+    clock.set(NOON - 12 * HOUR_MS);
+    scribe.take(&running, tasks(800, 3, NOON - 12 * HOUR_MS));
     scribe.forget(&running, mistaken);
-    scribe.take(&running, &clock, NOON - 12 * HOUR_MS, Scribe::tasks(900, 3, NOON - 12 * HOUR_MS));
+    scribe.take(&running, tasks(900, 3, NOON - 12 * HOUR_MS));
     // The rows of 60 hours ago are past the retention: what lasts is carried over, and they go.
     let mut running = running;
     let mut keeper = running.keeper.take().unwrap();
     keeper.expect_old_rows();
     keeper.run_once(Millis(NOON - 12 * HOUR_MS)).unwrap();
-    scribe.take(&running, &clock, NOON - 11 * HOUR_MS, Scribe::tasks(400, 2, NOON - 11 * HOUR_MS));
+    clock.set(NOON - 11 * HOUR_MS);
+    scribe.take(&running, tasks(400, 2, NOON - 11 * HOUR_MS));
     drop(keeper);
     running.stop();
     scribe.compress();
 
-    let (mut running, clock) = start_at(&dir, NOON - HOUR_MS);
-    scribe.take(&running, &clock, NOON - HOUR_MS, Scribe::tasks(500, 1, NOON - HOUR_MS));
+    let (mut running, clock) = scribe.start(NOON - HOUR_MS);
+    scribe.take(&running, tasks(500, 1, NOON - HOUR_MS));
     // An end dated to a day that was carried over already, and the checkpoint.
     let late = NOON - 23 * HOUR_MS;
-    scribe.take(&running, &clock, NOON - HOUR_MS, Scribe::tasks(600, 1, late));
+    scribe.take(&running, tasks(600, 1, late));
     running.keeper.as_mut().unwrap().run_once(Millis(NOON - HOUR_MS)).unwrap();
-    scribe.take(&running, &clock, NOON, Scribe::tasks(700, 2, NOON));
+    clock.set(NOON);
+    scribe.take(&running, tasks(700, 2, NOON));
     // After the checkpoint.
     scribe.forget(&running, mistaken);
-    scribe.take(&running, &clock, NOON, Scribe::tasks(950, 3, NOON));
+    scribe.take(&running, tasks(950, 3, NOON));
     running.stop();
     // Its own copy, since asking is also starting.
     let found = answers(copied(&dir).path(), NOON);
     fs::write(dir.join("answers.json"), serde_json::to_string_pretty(&found).unwrap()).unwrap();
     fs::remove_file(dir.join("LOCK")).unwrap();
-}
-
-impl Scribe {
-    fn forget(&self, running: &Running, workspace: tasktally::event::WorkspaceSid) {
-        self.runtime.block_on(running.pipeline.forget(&Caller::everything(), workspace)).unwrap();
-    }
-
-    /// The oldest rows into a block.
-    fn compress(&self) {
-        let (mut journal, _) = Journal::open(&self.dir, "a test").unwrap();
-        assert!(journal.compress(Compression { older_than_ms: i64::MAX, tail_bytes: 0 }).unwrap());
-        journal.close().unwrap();
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
-use tasktally::api::decode::{self, Unread, wire};
+use tasktally::api::decode::{self, Unread, wire, wire as wire_types};
 use tasktally::api::proto::v1;
 use tasktally::engine::Workspace;
 use tasktally::event::{DAY_MS, Event, Millis, WorkspaceSid};
@@ -12,6 +12,11 @@ use tasktally::pipeline::{MOST_AHEAD_MS, row};
 
 use super::data::NOW;
 use super::engine::{answers, ask};
+
+#[path = "../../src/api/decode/tests/owned.rs"]
+mod owned;
+
+use owned::owned;
 
 const RETENTION_MS: i64 = 30 * DAY_MS;
 
@@ -30,45 +35,6 @@ pub fn wire(input: &[u8]) {
         (Ok(event), Ok(expected)) => assert_eq!(event, expected),
         (Err(_), Err(_)) => {}
         (ours, generated) => panic!("read {ours:?} where the generated types say {generated:?}"),
-    }
-}
-
-fn owned(event: wire::Event<'_>) -> v1::Event {
-    v1::Event {
-        sid: event.sid.into(),
-        r#type: event.kind,
-        timestamp: event.timestamp,
-        account_sid: event.account_sid.into(),
-        workspace_sid: event.workspace_sid.into(),
-        task: event.task.map(|task| v1::Task {
-            sid: task.sid.into(),
-            date_created: task.date_created,
-            assignment_status: task.assignment_status,
-            priority: task.priority,
-            task_channel_unique_name: task.task_channel_unique_name.into(),
-            task_channel_sid: task.task_channel_sid.into(),
-            version: task.version,
-            task_queue_sid: task.task_queue_sid.into(),
-            task_queue_name: task.task_queue_name.into(),
-            task_queue_entered_date: task.task_queue_entered_date,
-            workflow_sid: task.workflow_sid.into(),
-            workflow_name: task.workflow_name.into(),
-        }),
-        reservation: event
-            .reservation
-            .map(|reservation| v1::Reservation { sid: reservation.sid.into(), version: reservation.version }),
-        worker: event.worker.map(|worker| v1::Worker {
-            sid: worker.sid.into(),
-            friendly_name: worker.friendly_name.into(),
-            activity_sid: worker.activity_sid.into(),
-            activity_name: worker.activity_name.into(),
-            version: worker.version,
-        }),
-        activity: event.activity.map(|activity| v1::Activity {
-            sid: activity.sid.into(),
-            friendly_name: activity.friendly_name.into(),
-            available: activity.available,
-        }),
     }
 }
 

@@ -15,6 +15,9 @@ use tasktally::pipeline::{
 use super::data::{Bytes, NOW, directory};
 use super::engine::ask;
 
+#[path = "../../src/pipeline/recovery/tests/small.rs"]
+mod small;
+
 /// A row of any bytes is refused, or its events are written and read alike.
 pub fn row(input: &[u8]) {
     let mut said = Vec::new();
@@ -209,28 +212,6 @@ pub fn checkpoint(input: &[u8]) {
     assert!(raw || read == sections);
 }
 
-fn settings() -> Settings {
-    let growth = GrowthLimits {
-        workspaces: 9,
-        channels: 9,
-        workers: 9,
-        activities: 9,
-        tasks: 9,
-        name_bytes: 99,
-        ..GrowthLimits::default()
-    };
-    Settings {
-        retention_ms: 30 * DAY_MS,
-        partitions: 1,
-        queue_events: 1,
-        queue_questions: 1,
-        views: 1,
-        views_per_workspace: 1,
-        min_free_disk_bytes: 0,
-        growth,
-    }
-}
-
 /// A whole start on rows, carry-overs and a checkpoint whose checksums hold and whose content is anything: it ends in a
 /// refusal that names something, or in workspaces that answer.
 pub fn recovery(input: &[u8]) {
@@ -261,7 +242,7 @@ pub fn recovery(input: &[u8]) {
         let sections: Vec<Vec<u8>> = (0..sections).map(|_| bytes.prefixed().to_vec()).collect();
         checkpoint::write(dir.path(), position, &mut sections.into_iter()).expect("writing to memory");
     }
-    match recover(&mut journal, dir.path(), &settings()) {
+    match recover(&mut journal, dir.path(), &small::settings(30 * DAY_MS)) {
         Err(error) => assert!(!error.to_string().is_empty()),
         Ok(mut recovered) => {
             for workspace in recovered.workspaces.values_mut() {

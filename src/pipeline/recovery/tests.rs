@@ -5,28 +5,12 @@ use crate::event::{AccountSid, EventKind, EventSid};
 use crate::journal::Row;
 use crate::pipeline::GrowthLimits;
 
+mod small;
+
 const NOW: Millis = Millis(1_800_000_000_000);
 
 fn settings() -> Settings {
-    let growth = GrowthLimits {
-        workspaces: 9,
-        channels: 9,
-        workers: 9,
-        activities: 9,
-        tasks: 9,
-        name_bytes: 9,
-        ..GrowthLimits::default()
-    };
-    Settings {
-        retention_ms: crate::event::DAY_MS,
-        partitions: 1,
-        queue_events: 1,
-        queue_questions: 1,
-        views: 1,
-        views_per_workspace: 1,
-        min_free_disk_bytes: 0,
-        growth,
-    }
+    small::settings(crate::event::DAY_MS)
 }
 
 fn event(n: u8, workspace: WorkspaceSid) -> Event {

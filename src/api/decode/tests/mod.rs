@@ -1,6 +1,7 @@
 //! Each rule of reading, at its edges.
 
 mod event;
+mod owned;
 mod random;
 mod request;
 mod wire;
@@ -8,7 +9,7 @@ mod wire;
 use prost::Message;
 use prost_types::Timestamp;
 
-use super::{Batch, Refused, Unread};
+use super::{Batch, Refused, Unread, wire as wire_types};
 use crate::api::proto::v1;
 use crate::event::Event;
 
