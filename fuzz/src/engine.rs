@@ -34,12 +34,15 @@ pub fn workspace(input: &[u8]) {
     let Ok(mut workspace) = Workspace::decode(input) else { return };
     let mut image = Vec::new();
     workspace.encode(&mut image);
-    let again = Workspace::decode(&image).expect("an image that was just written");
+    let mut again = Workspace::decode(&image).expect("an image that was just written");
     let mut second = Vec::new();
     again.encode(&mut second);
-    assert!(image == second, "an image changes when it is read and written");
-    ask(&mut workspace, NOW);
-    ask(&mut workspace, NOW.plus(40 * DAY_MS));
+    // Not byte by byte: what is in hash tables is written in their order, which is another each time.
+    assert_eq!(image.len(), second.len(), "an image changes when it is read and written");
+    for now in [NOW, NOW.plus(40 * DAY_MS)] {
+        assert_eq!(answers(&mut workspace, now), answers(&mut again, now), "after it was written and read");
+        ask(&mut workspace, now);
+    }
 }
 
 /// One part of a carry-over: its name and its body.
