@@ -60,6 +60,7 @@ async fn every_method_asks_who_calls_before_it_reads_and_what_they_may_after() {
         ("reader", "all", r#"["read"]"#),
         ("feeder", "all", r#"["ingest"]"#),
         ("keeper", "all", r#"["admin"]"#),
+        ("tenant", ACCOUNT, r#"["admin"]"#),
     ]);
     let mut server = people.launch().start();
     let client = Client::to(&server).await;
@@ -100,6 +101,9 @@ async fn every_method_asks_who_calls_before_it_reads_and_what_they_may_after() {
     let stream = shown(&people.bearer("reader"), ReceiverStream::new(there));
     let status = in_time("an answer", client.ingest().stream_events(stream)).await.unwrap_err();
     assert_told(&status, Code::PermissionDenied, "ROLE_MISSING", false, &[]);
+    // A backup holds the events of every account.
+    let status = call(&client, "/tasktally.v1.AdminService/Backup", Some(&people.bearer("tenant")), &[]).await;
+    assert_told(&status.unwrap_err(), Code::PermissionDenied, "ACCOUNT_NOT_ALL", false, &[]);
     server.assert_sound();
 }
 

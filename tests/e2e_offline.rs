@@ -209,6 +209,11 @@ async fn damage_is_named_and_what_is_safe_is_exported() {
     assert_eq!(skipped.code, Some(1), "{skipped:?}");
     assert!(skipped.err.contains(&named), "{skipped:?}");
     assert_eq!(skipped.out.lines().count(), whole - events as usize);
+    // What is there is not written over.
+    fs::write(&file, "mine").unwrap();
+    let stopped = run("export", dir.path(), &["--all", "--skip-damaged", "--output", file.to_str().unwrap()]);
+    assert!(stopped.code == Some(5) && fs::read(&file).unwrap() == b"mine", "{stopped:?}");
+    fs::remove_file(&file).unwrap();
     let before = contents(dir.path());
     let refused = run("rebuild", dir.path(), &[]);
     assert_eq!(refused.code, Some(5), "{refused:?}");

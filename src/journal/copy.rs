@@ -24,7 +24,7 @@ const GAP: u8 = 3;
 const ROW: u8 = 4;
 const END: u8 = 5;
 
-const FRAME_BYTES: usize = 17;
+pub(super) const FRAME_BYTES: usize = 17;
 
 /// The longest frame that is believed: a body with its columns.
 const MOST_FRAME_BYTES: u64 = (super::MAX_BODY_BYTES + 1024) as u64;
@@ -135,7 +135,7 @@ impl Journal {
     }
 }
 
-fn frame(piece: &mut Vec<u8>, kind: u8, numbers: &[u64], blobs: &[&[u8]]) {
+pub(super) fn frame(piece: &mut Vec<u8>, kind: u8, numbers: &[u64], blobs: &[&[u8]]) {
     let length = 8 * numbers.len() + blobs.iter().map(|blob| blob.len()).sum::<usize>();
     let at = piece.len() + FRAME_BYTES;
     piece.push(kind);

@@ -165,3 +165,47 @@ fn name_longer_than(bytes: usize, event: &Event) -> Option<&'static str> {
 }
 
 const _: () = assert!(MOST_AHEAD_MS < HOUR_MS, "what is dated ahead must stay well within the clock's slack");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventKind, EventSid};
+    use crate::pipeline::{GrowthLimits, Roles, Scope};
+
+    #[test]
+    fn of_another_accounts_workspace_not_even_its_age_is_told() {
+        let account = |byte: u8| AccountSid::from_bytes([byte; 16]);
+        let (mine, sid) = (account(1), WorkspaceSid::from_bytes([1; 16]));
+        let now = Millis(1_800_000_000_000);
+        // It has seen a later time than the clock, which was set back, says now.
+        let mut workspace = Workspace::new(mine, HOUR_MS, 7);
+        workspace.see(now.plus(5 * HOUR_MS));
+        assert!(workspace.oldest() > now);
+        let mut workspaces = Table::default();
+        workspaces.insert(sid, workspace);
+        let ledger = Ledger::new(Default::default(), &workspaces);
+        let limits = GrowthLimits::default();
+        let judge = |scope: Scope, account: AccountSid| {
+            let event = Event {
+                sid: EventSid::from_bytes([1; 16]),
+                kind: EventKind::WorkspaceUpdated,
+                at: now,
+                account,
+                workspace: sid,
+                task: None,
+                reservation: None,
+                worker: None,
+                activity: None,
+            };
+            let mut claims = Claims::default();
+            let terms = Terms { limits: &limits, partitions: 1, events: 1 };
+            let claims = &mut claims;
+            let mut door = Door { workspaces: &workspaces, claims, ledger: &ledger, terms, retention_ms: HOUR_MS, now };
+            door.judge(&Caller { scope, roles: Roles::ALL }, &event)
+        };
+        assert!(matches!(judge(Scope::Account(mine), mine), Verdict::Refused(Refusal::TooOld { .. })));
+        let foreign = judge(Scope::Account(account(2)), mine);
+        assert_eq!(foreign, Verdict::Refused(Refusal::AccountMismatch), "by what the event says alone");
+        assert_eq!(judge(Scope::All, mine), judge(Scope::Account(mine), mine));
+    }
+}

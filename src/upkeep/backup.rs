@@ -97,3 +97,62 @@ impl Drop for Incoming {
         let _best_effort = fs::remove_dir_all(&self.partial);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::HOUR_MS;
+    use crate::journal::{Journal, Row};
+
+    struct Silent;
+
+    impl Listener for Silent {
+        fn progress(&mut self, _: u64, _: u64) {}
+
+        fn finding(&mut self, _: String) {}
+    }
+
+    /// The pieces of a journal whose rows are whole, and say nothing.
+    fn copy_of_rubbish(dir: &Path) -> Vec<u8> {
+        let (mut journal, _) = Journal::open(dir, "a test").unwrap();
+        journal.append(&[Row { events: 1, newest_ms: 1, body: b"no event", ends: None }]).unwrap();
+        let (mut copy, mut all) = (journal.begin_copy(), Vec::new());
+        while let Some(piece) = journal.copy_piece(&mut copy, 100).unwrap() {
+            all.extend(piece);
+        }
+        all
+    }
+
+    #[test]
+    fn what_does_not_verify_does_not_get_its_name_and_leaves_nothing() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let copy = copy_of_rubbish(from.path());
+        let mut incoming = Incoming::create(&to.path().join("backup")).unwrap();
+        incoming.take(&copy).unwrap();
+        let refused = incoming.finish(Millis(HOUR_MS), HOUR_MS, &mut Silent).unwrap_err();
+        assert!(matches!(refused, UpkeepError::Unsound(_)), "{refused}");
+        assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_backup_goes_where_nothing_is_and_no_other_is_under_way() {
+        let to = tempfile::tempdir().unwrap();
+        let dest = to.path().join("backup");
+        let partial = to.path().join("backup.partial");
+        let taken = |dest: &Path| match Incoming::create(dest) {
+            Err(UpkeepError::Taken(path)) => path,
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("taken over"),
+        };
+        let first = Incoming::create(&dest).unwrap();
+        assert_eq!(taken(&dest), partial);
+        assert!(partial.is_dir(), "the first one goes on");
+        drop(first);
+        assert!(!partial.exists());
+        fs::create_dir(&dest).unwrap();
+        drop(Incoming::create(&dest).unwrap());
+        fs::write(dest.join("something"), "").unwrap();
+        assert_eq!(taken(&dest), dest);
+        assert_eq!(taken(&dest.join("something")), dest.join("something"));
+    }
+}

@@ -7,6 +7,8 @@
 mod backup;
 mod export;
 mod rebuild;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::io;

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use super::assert_bound;
 use crate::common::calls::{Client, end_of, since};
-use crate::common::events::{at, bare, now_ms, sid};
+use crate::common::events::{at, bare, created, now_ms, sid};
 use crate::common::process::Launch;
 use crate::common::{eventually, in_time, raw};
 
@@ -160,6 +160,20 @@ async fn so_many_events_and_questions_wait() {
     })
     .await;
     assert_bound(&status, Code::ResourceExhausted, "OVERLOADED", true, &[], ("max_queued_questions", 1));
+    let status = eventually("a wish to forget finds the queue full", async || {
+        let wishes = (0..256).map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.forget(&sid("WS", 0xdead)).await })
+        });
+        let mut refused = None;
+        for wish in wishes.collect::<Vec<_>>() {
+            let status = wish.await.unwrap().unwrap_err();
+            refused = Some(status).filter(|status| status.code() != Code::NotFound).or(refused);
+        }
+        refused
+    })
+    .await;
+    assert_bound(&status, Code::ResourceExhausted, "OVERLOADED", true, &[], ("max_queued_questions", 1));
     // Nobody is left out for long: full calls are taken again.
     client.accept(request(1_000_000..1_000_010).events).await;
 }
@@ -175,5 +189,12 @@ async fn a_page_has_so_many_rows() {
         let request = v1::ListWorkspacesRequest { page_size, ..v1::ListWorkspacesRequest::default() };
         let page = client.statistics().list_workspaces(request).await.unwrap().into_inner();
         assert_eq!((page.workspaces.len(), page.next_page_token.is_empty()), (rows, false), "{page_size}");
+    }
+    let channels = ["voice", "chat", "mail"].into_iter().zip(10..);
+    client.accept(channels.map(|(name, number)| created(number, &workspace(), now_ms(), name)).collect()).await;
+    for (page_size, rows) in [(1, 1), (2, 2), (3, 2), (0, 2)] {
+        let request = v1::ListTaskChannelsRequest { workspace_sid: workspace(), page_size, page_token: String::new() };
+        let page = client.statistics().list_task_channels(request).await.unwrap().into_inner();
+        assert_eq!((page.task_channels.len(), page.next_page_token.is_empty()), (rows, false), "{page_size}");
     }
 }

@@ -109,6 +109,18 @@ fn a_token_ends_half_a_minute_after_its_time_by_our_clock() {
     assert!(checked(&signer, &signer.token("one", &with("nbf", json!(NOW_S + 30)))).is_ok());
 }
 
+/// The time on which streams wait; what the clock says meanwhile is another matter.
+#[tokio::test(start_paused = true)]
+async fn what_a_token_let_in_is_over_when_it_ends() {
+    let signer = Signer::ed25519();
+    let lease = checked(&signer, &signer.token("one", &with("exp", json!(NOW_S + 60)))).unwrap().lease;
+    tokio::time::advance(std::time::Duration::from_secs(89)).await;
+    assert!(!lease.is_over());
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    assert!(lease.is_over());
+    lease.over().await;
+}
+
 #[test]
 fn what_a_token_says_of_its_own_algorithm_and_key_is_not_believed() {
     let (signer, rsa) = (Signer::ed25519(), Signer::rsa());

@@ -25,7 +25,7 @@ use super::proto::v1::{self, EventType, TaskAssignmentStatus};
 use super::refine::Refined;
 use super::{Api, ApiLimits};
 use crate::event::{DAY_MS, Millis};
-use crate::pipeline::{Caller, Clock, GrowthLimits, Pipeline, Settings, start_ephemeral};
+use crate::pipeline::{Caller, Clock, GrowthLimits, Pipeline, Role, Settings, start_ephemeral};
 
 /// A whole second.
 const NOW: i64 = 1_800_000_000_000;
@@ -166,4 +166,10 @@ fn event(number: usize, kind: EventType, status: TaskAssignmentStatus) -> v1::Ev
 
 fn created(number: usize) -> v1::Event {
     event(number, EventType::TaskCreated, TaskAssignmentStatus::Pending)
+}
+
+#[test]
+fn a_call_that_came_past_the_entrance_may_do_nothing() {
+    let caller = super::caller(&Request::new(()));
+    assert!(Role::ALL.into_iter().all(|role| super::permit(&caller, role).is_err()));
 }

@@ -3,6 +3,7 @@
 use std::{ops::ControlFlow, path::Path};
 
 use super::basics::{Plain, read_after, row, scratch};
+use crate::journal::copy::{FRAME_BYTES, frame};
 use crate::journal::{Compression, CopyIn, Journal, Row};
 
 /// Every kind of record: rows, a block, a dropped range, a lost one, carry-overs.
@@ -94,6 +95,95 @@ fn a_copy_that_is_cut_or_changed_is_never_taken_for_a_journal() {
     incoming.take(&copy[..copy.len() - 1]).unwrap();
     drop(incoming);
     assert!(Journal::open(to.path(), "a test").is_err());
+}
+
+/// A frame's kind and content, of which each frame's checksum is right: what only a server that is wrong itself sends.
+type Frames = Vec<(u8, Vec<u8>)>;
+
+fn frames(copy: &[u8]) -> Frames {
+    let (mut frames, mut rest) = (Frames::new(), copy);
+    while let Some((kind, after)) = rest.split_first() {
+        let length = u64::from_le_bytes(after[..8].try_into().unwrap()) as usize;
+        let end = FRAME_BYTES + length;
+        frames.push((*kind, rest[FRAME_BYTES..end].to_vec()));
+        rest = &rest[end..];
+    }
+    frames
+}
+
+fn refused(frames: &Frames) -> String {
+    let mut copy = Vec::new();
+    frames.iter().for_each(|(kind, content)| frame(&mut copy, *kind, &[], &[content]));
+    let to = scratch();
+    let mut incoming = CopyIn::create(to.path(), "a test").unwrap();
+    match incoming.take(&copy).and_then(|()| incoming.finish()) {
+        Err(refused) => refused.to_string(),
+        Ok(end) => panic!("taken, up to {end}"),
+    }
+}
+
+#[test]
+fn each_frame_of_a_copy_is_judged_by_what_it_says() {
+    let from = scratch();
+    let sound = frames(&copied(&mut journal(from.path()), 1 << 20, |_| {}));
+    let (start, carry, gap, row, end) = (1, 2, 3, 4, 5);
+    let position = |kind: u8| sound.iter().position(|(other, _)| *other == kind).unwrap();
+    // A number of the first frame of this kind.
+    let with = |kind: u8, at: usize, number: u64| {
+        let mut changed = sound.clone();
+        changed[position(kind)].1[8 * at..8 * at + 8].copy_from_slice(&number.to_le_bytes());
+        refused(&changed)
+    };
+    let without = |kind: u8| {
+        let mut changed = sound.clone();
+        changed.remove(position(kind));
+        refused(&changed)
+    };
+    let most = u64::MAX;
+    for (said, expected) in [
+        (with(start, 0, 99), "has journal format 99"),
+        (with(start, 1, most), "beyond every position"),
+        (with(start, 1, most >> 2), "are missing"),
+        (with(start, 3, 7), "carry-overs are missing"),
+        (with(carry, 0, most), "no key"),
+        (with(gap, 0, most), "no known kind"),
+        (with(gap, 1, most), "no known kind"),
+        (with(gap, 2, 2), "no known kind"),
+        (with(row, 0, 0), "no known kind"),
+        (with(row, 0, most), "no known kind"),
+        (with(row, 1, 0), "no known kind"),
+        (with(row, 1, most), "no known kind"),
+        (with(row, 3, 2), "no known kind"),
+        (with(row, 4, 7), "a row has a wrong checksum"),
+        (without(start), "not in order"),
+        (without(carry), "carry-overs are missing"),
+        (without(gap), "are missing"),
+        (without(row), "are missing"),
+        (without(end), "ends too early"),
+    ] {
+        assert!(said.contains(expected), "{said}; expected {expected}");
+    }
+    let mut long = vec![row];
+    long.extend([255; 16]);
+    let to = scratch();
+    let refused = CopyIn::create(to.path(), "a test").unwrap().take(&long).unwrap_err().to_string();
+    assert!(refused.contains("too long"), "{refused}");
+}
+
+#[test]
+fn a_row_that_is_damaged_is_not_copied_on() {
+    let from = scratch();
+    let mut sound = journal(from.path());
+    sound.append(&[row(1, 1, &[9; 400])]).unwrap();
+    sound.close().unwrap();
+    let db = rusqlite::Connection::open(from.path().join("journal.db")).unwrap();
+    let changed = "UPDATE bodies SET body = zeroblob(length(body)) WHERE first = (SELECT max(first) FROM bodies)";
+    assert_eq!(db.execute(changed, []).unwrap(), 1);
+    drop(db);
+    let (journal, _) = Journal::open(from.path(), "a test").unwrap();
+    let mut copy = journal.begin_copy();
+    let refused = journal.copy_piece(&mut copy, 1 << 20).unwrap_err().to_string();
+    assert!(refused.contains("damaged"), "{refused}");
 }
 
 #[test]

@@ -163,6 +163,9 @@ fn intervals_out_of_bounds_are_refused() {
         assert_eq!(watch(Some(bad), Some(bad)), Err(both.clone()), "{bad:?}");
     }
     assert_eq!(watch(None, Some((0, 99_999_999))), Err(vec!["heartbeat_interval".into()]));
+    // Also where it is not below its own min_interval.
+    assert_eq!(watch(Some((0, 10_000_000)), Some((0, 99_999_999))), Err(vec!["heartbeat_interval".into()]));
+    assert!(watch(Some((0, 10_000_000)), Some((0, 100_000_000))).is_ok());
     assert_eq!(watch(Some((2, 0)), Some((1, 0))), Err(vec!["heartbeat_interval".into()]));
 }
 
