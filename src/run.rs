@@ -257,13 +257,17 @@ fn greet(config: &ServeConfig, address: SocketAddr, probes: Option<&Probes>) {
     } else {
         (address.to_string(), "", "-plaintext")
     };
+    let (token, header) = match config.access.settings() {
+        Some(_) => (" --token-file FILE", " -H 'authorization: Bearer TOKEN'"),
+        None => ("", ""),
+    };
     let _ = writeln!(
         std::io::stdout(),
         "tasktally {version} listens on {address}\n\
          data   {data}\n\
          {health}\
-         try    tasktally simulate --backfill 1h --address {url}{ca}\n       \
-         grpcurl {security} {address} tasktally.v1.StatisticsService/ListWorkspaces",
+         try    tasktally simulate --backfill 1h --address {url}{ca}{token}\n       \
+         grpcurl {security}{header} {address} tasktally.v1.StatisticsService/ListWorkspaces",
         version = env!("CARGO_PKG_VERSION"),
     );
 }

@@ -111,8 +111,8 @@ struct LogArgs {
     #[arg(long, env = "TASKTALLY_LOG_FORMAT", value_enum, default_value = "human", global = true)]
     log_format: LogFormat,
 
-    /// error, warn, info, debug or trace, or directives such as tasktally=debug,h2=info [default: RUST_LOG, or info for
-    /// serve and warn for the others]
+    /// error, warn, info, debug or trace, or directives such as tasktally=debug,h2=info [default: RUST_LOG, or warn for
+    /// the commands that talk to a server and info for the others]
     #[arg(long, env = "TASKTALLY_LOG_LEVEL", value_name = "LEVEL", global = true, value_parser = log_level)]
     log_level: Option<String>,
 }
