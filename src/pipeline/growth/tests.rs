@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use super::*;
+use crate::engine::ChannelFilter;
 use crate::event::{
     Activity, ChannelSid, EventKind, EventSid, HOUR_MS, Millis, Task, TaskStatus, Worker, WorkspaceSid,
 };
@@ -91,13 +94,18 @@ impl Rig {
     }
 
     fn from(growth: GrowthLimits, recovered: Recovered) -> Rig {
+        Rig::keeping((10, 10), growth, recovered)
+    }
+
+    /// With so many views in a partition, and so many of them of one workspace.
+    fn keeping((views, views_per_workspace): (usize, usize), growth: GrowthLimits, recovered: Recovered) -> Rig {
         let settings = Settings {
             retention_ms: HOUR_MS,
             partitions: 3,
             queue_events: 1_000,
             queue_questions: 10,
-            views: 10,
-            views_per_workspace: 10,
+            views,
+            views_per_workspace,
             min_free_disk_bytes: 0,
             growth,
         };
@@ -128,6 +136,18 @@ impl Rig {
         let submitted = runtime.block_on(pipeline.submit(&Caller::everything(), events, Patience::Refuse))?;
         self.settle();
         runtime.block_on(submitted.settled())
+    }
+
+    /// Asks for the real-time figures; answers whether they were there without asking the owner.
+    fn is_kept(&mut self, workspace: u8, channel: &str) -> bool {
+        let (pipeline, caller) = (self.machine.pipeline.clone(), Caller::everything());
+        let filter = ChannelFilter::parse(channel);
+        let mut asked = pin!(pipeline.realtime(&caller, WorkspaceSid::from_bytes([workspace; 16]), &filter));
+        let mut context = Context::from_waker(Waker::noop());
+        let at_once = asked.as_mut().poll(&mut context).is_ready();
+        self.settle();
+        assert!(at_once || asked.as_mut().poll(&mut context).is_ready());
+        at_once
     }
 
     fn settle(&mut self) {
@@ -367,4 +387,14 @@ fn room_taken_in_advance_is_given_back_but_for_what_came_true() {
     ledger.release(event.workspace);
     assert_eq!(held(), [0; 5]);
     assert!(accounts.is_empty(), "an account without a workspace leaves nothing behind");
+}
+
+#[test]
+fn so_many_answers_are_kept_ready_in_all_and_of_a_workspace() {
+    for (views, of_workspace, kept) in [(10, 3, 3), (10, 2, 2), (2, 3, 2), (1, 1, 1)] {
+        let mut rig = Rig::keeping((views, of_workspace), roomy(), Recovered::nothing());
+        rig.send((1..=3).map(|number| of_channel(ONE, number))).unwrap();
+        let ask = |rig: &mut Rig| (1..=3).filter(|n| rig.is_kept(ONE, &format!("channel {n}"))).count();
+        assert_eq!((ask(&mut rig), ask(&mut rig)), (0, kept), "{views} and {of_workspace}");
+    }
 }
