@@ -13,6 +13,7 @@ use common::details::assert_told;
 use common::events::{ACCOUNT, bare, now_ms, sid};
 use common::people::OTHER_ACCOUNT;
 use common::process::{Launch, Server};
+use common::raw::{INGEST, REALTIME, WATCH, WORKSPACES, call, framed, whole_body};
 use common::{HANG, eventually, in_time};
 use rcgen::SanType;
 use tasktally::api::proto::v1::EventType;
@@ -194,6 +195,12 @@ async fn probes_have_a_plaintext_port_with_health_and_nothing_else() {
     assert_eq!(client.health_of("tasktally.v1.IngestService").await.unwrap(), ServingStatus::Serving);
     let refused = client.realtime(&common::events::sid("WS", 1), "").await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Unimplemented);
+    let reflection =
+        ["v1", "v1alpha"].map(|version| format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"));
+    for path in reflection.iter().map(String::as_str).chain([INGEST, REALTIME, WATCH, WORKSPACES]) {
+        let answer = call(client.channel.clone(), path, None, whole_body(framed(&[], false))).await;
+        assert_eq!(answer.unwrap_err().code(), tonic::Code::Unimplemented, "{path}");
+    }
 
     // While a call holds the drain up, readiness is told on the connection from before and on a new one.
     let main = Client::at(endpoint(&server, &home.authority, None)).await;
