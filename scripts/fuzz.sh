@@ -4,6 +4,7 @@
 #   scripts/fuzz.sh                    all targets, 15 s each
 #   scripts/fuzz.sh wire batch         these
 #   TASKTALLY_FUZZ_SECONDS=600 …       longer
+#   TASKTALLY_FUZZ_SEED=1 …            the same inputs each time, as far as the time goes
 #   TASKTALLY_FUZZ_JOBS=1 …            one at a time; otherwise as many as there are cores
 #   scripts/fuzz.sh --lock             renews fuzz/Cargo.lock after Cargo.lock changed
 #
@@ -23,6 +24,7 @@ if [ "${1-}" = --lock ]; then
 fi
 
 seconds=${TASKTALLY_FUZZ_SECONDS:-15}
+seed=${TASKTALLY_FUZZ_SEED:-0}
 jobs=${TASKTALLY_FUZZ_JOBS:-$(nproc)}
 host=$(rustc -vV | sed -n 's/^host: //p')
 targets=("$@")
@@ -51,7 +53,7 @@ trap 'rm -rf "$found"' EXIT
 fuzz_one() {
   local target=$1 code=0 artifacts=fuzz/artifacts/$1/
   mkdir -p "$found/$target.corpus" "$artifacts"
-  "$built/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+  "$built/$target" -max_total_time="$seconds" -seed="$seed" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
     -artifact_prefix="$artifacts" "$found/$target.corpus" "fuzz/corpus/$target" >"$found/$target.log" 2>&1 || code=$?
   if [ "$code" = 0 ]; then
     local runs features
