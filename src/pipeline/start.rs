@@ -49,7 +49,7 @@ impl Machine {
         let Machine { pipeline, keeper, owners, mut writer, health } = self;
         let mut threads = Vec::new();
         for (number, mut owner) in owners.into_iter().flatten().enumerate() {
-            let alarm = Alarm { health: health.clone(), number };
+            let alarm = Alarm { health: health.clone(), who: format!("the owner of partition {number}") };
             let life = move || {
                 let _alarm = alarm;
                 loop {
@@ -62,7 +62,9 @@ impl Machine {
             };
             threads.push(Builder::new().name(format!("partition-{number}")).spawn(life)?);
         }
+        let alarm = Alarm { health, who: "the journal's writer".into() };
         let life = move || {
+            let _alarm = alarm;
             loop {
                 match writer.step() {
                     Step::Busy(_) => {}
@@ -76,17 +78,17 @@ impl Machine {
     }
 }
 
-/// Rings when the thread of a partition ends by a panic. Nobody else can answer for its workspaces, so the process
-/// must end and come back rather than go on without them.
+/// Rings when a thread ends by a panic. Nobody else can answer for the workspaces of a partition, or write the journal,
+/// so the process must end and come back rather than go on without it.
 struct Alarm {
     health: watch::Sender<JournalHealth>,
-    number: usize,
+    who: String,
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let cause = format!("the owner of partition {} has ended by a bug", self.number);
+            let cause = format!("{} has ended by a bug", self.who);
             self.health.send_replace(JournalHealth::Lost(cause.into()));
         }
     }
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_partition_that_panics_is_noticed_and_nothing_more_is_taken() {
+    async fn a_thread_that_panics_is_noticed_and_nothing_more_is_taken() {
         let growth = GrowthLimits {
             workspaces: 1,
             channels: 1,
@@ -154,6 +156,7 @@ mod tests {
         let mut health = pipeline.health().unwrap();
         clock.0.store(true, Ordering::Relaxed);
         let workspace = WorkspaceSid::from_bytes([7; 16]);
+        // The writer looks at the clock too, now and then: whoever does first.
         assert!(pipeline.realtime(&caller, workspace, &ChannelFilter::All).await.is_err());
         let lost = health.wait_for(|health| matches!(health, JournalHealth::Lost(_))).await.unwrap().clone();
         assert!(format!("{lost:?}").contains("has ended by a bug"), "{lost:?}");
