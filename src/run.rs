@@ -35,6 +35,8 @@ use listening::{Identity, Probes, Serving};
 
 /// How often it is looked whether a checkpoint is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Signals within this time are one.
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
 /// After the journal is lost: the time in which callers hear of it.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
@@ -65,7 +67,7 @@ pub enum ServeError {
     Recover(#[from] RecoveryError),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
-    #[error("cannot go on: {0}; everything acknowledged is in the data directory as far as the disk kept it")]
+    #[error("cannot go on: {0}; what was acknowledged is on the disk, as far as that kept it")]
     JournalLost(Arc<str>),
 }
 
@@ -92,6 +94,9 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let listener = listening::bind(config.listen).await?;
     let address = listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
     tracing::info!(%address, tls = config.tls.is_on(), version = env!("CARGO_PKG_VERSION"), "listening");
+    if gate.is_some() && !config.tls.is_on() && !address.ip().is_loopback() {
+        tracing::warn!(%address, "tokens cross the network in plaintext: set --tls-cert and --tls-key, or let a proxy speak TLS");
+    }
 
     let stop = CancellationToken::new();
     let health = Health::starting(INGEST, READS).await;
@@ -252,10 +257,15 @@ fn greet(config: &ServeConfig, address: SocketAddr, probes: Option<&Probes>) {
         std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()).display().to_string()
     };
     let health = probes.map_or(String::new(), |probes| format!("health {} (plaintext)\n", probes.address));
+    // Nobody can connect to "any address", and no certificate names it.
+    let host = match address.ip().is_unspecified() {
+        true => format!("localhost:{}", address.port()),
+        false => address.to_string(),
+    };
     let (url, ca, security) = if config.tls.is_on() {
-        (format!("https://{address}"), " --tls-ca CA.pem", "-cacert CA.pem")
+        (format!("https://{host}"), " --tls-ca CA.pem", "-cacert CA.pem")
     } else {
-        (address.to_string(), "", "-plaintext")
+        (host.clone(), "", "-plaintext")
     };
     let (token, header) = match config.access.settings() {
         Some(_) => (" --token-file FILE", " -H 'authorization: Bearer TOKEN'"),
@@ -267,7 +277,7 @@ fn greet(config: &ServeConfig, address: SocketAddr, probes: Option<&Probes>) {
          data   {data}\n\
          {health}\
          try    tasktally simulate --backfill 1h --address {url}{ca}{token}\n       \
-         grpcurl {security}{header} {address} tasktally.v1.StatisticsService/ListWorkspaces",
+         grpcurl {security}{header} {host} tasktally.v1.StatisticsService/ListWorkspaces",
         version = env!("CARGO_PKG_VERSION"),
     );
 }
@@ -287,6 +297,17 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Waits for another one. Those that follow the first at once are the same, come by two ways: a wrapper such as
+    /// `timeout` passes on what the whole group has got already.
+    async fn again(&mut self, first: Instant) {
+        loop {
+            self.next().await;
+            if first.elapsed() >= ONE_SIGNAL {
+                return;
+            }
         }
     }
 }
@@ -358,7 +379,7 @@ impl Life {
                 Ok(()) => tracing::info!(took_ms = started.elapsed().as_millis() as u64, "stopped"),
                 Err(_) => tracing::warn!("the time for stopping is over; what is on disk is whole, the next start replays more"),
             },
-            () = signals.next() => {
+            () = signals.again(started) => {
                 tracing::warn!("second signal: stopping at once");
                 return Ok(ExitCode::from(130));
             }

@@ -104,6 +104,14 @@ async fn every_method_asks_who_calls_before_it_reads_and_what_they_may_after() {
     // A backup holds the events of every account.
     let status = call(&client, "/tasktally.v1.AdminService/Backup", Some(&people.bearer("tenant")), &[]).await;
     assert_told(&status.unwrap_err(), Code::PermissionDenied, "ACCOUNT_NOT_ALL", false, &[]);
+    // Whoever guesses shows in the log, and so does who had a workspace forgotten; what was shown does not.
+    server.logs("no credentials were shown");
+    server.logs("the credentials are unknown");
+    let (_, forget) = good_request("/tasktally.v1.AdminService/ForgetWorkspace");
+    let keeper = people.bearer("keeper");
+    call(&client, "/tasktally.v1.AdminService/ForgetWorkspace", Some(&keeper), &forget).await.unwrap();
+    server.logs("by=\"keeper\"");
+    assert!(!server.log.contains("tt_wrong") && !server.log.contains(people.token("keeper")));
     server.assert_sound();
 }
 
@@ -234,7 +242,10 @@ fn an_address_that_others_can_reach_needs_credentials_or_a_word() {
     let server = Launch::listening_on("0.0.0.0:0").with(["--allow-unauthenticated"]).start();
     server.logs("UNAUTHENTICATED");
     let people = People::of(&[("reader", "all", r#"["read"]"#)]);
-    Launch::listening_on("0.0.0.0:0").with(["--credentials"]).with([people.file()]).start();
+    let server = Launch::listening_on("0.0.0.0:0").with(["--credentials"]).with([people.file()]).start();
+    server.logs("in plaintext");
+    let greeting = server.out.text();
+    assert!(greeting.contains("--address localhost:") && !greeting.contains("--address 0.0.0.0"), "{greeting}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -180,6 +180,10 @@ fn a_start_with_bad_files_is_refused_with_their_names() {
     assert!(code == 2 && text.contains("--tls-key"), "{text}");
     let (code, text) = run(&["serve", "--ephemeral", "--tls-client-ca", "server.pem"]);
     assert!(code == 2 && text.contains("--tls-cert"), "{text}");
+    for how in ["require", "request"] {
+        let (code, text) = run(&["serve", "--ephemeral", "--tls-client-auth", how]);
+        assert!(code == 2 && text.contains("--tls-client-ca"), "nobody would be asked for a certificate: {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ use crate::pipeline::{Caller, Role, Roles, Scope};
 
 /// One who is known. Not `Debug`: hashes of secrets stay out of logs, too.
 pub struct Credential {
-    pub name: Box<str>,
+    pub name: Arc<str>,
     pub caller: Caller,
     proof: Proof,
     /// Cancelled when a later file no longer has exactly this.
@@ -244,7 +244,7 @@ fn credential(at: usize, table: &DeTable<'_>) -> Result<Credential, Wrong> {
     }
     let missing = |key: &str| (at, format!("{key} is missing"));
     Ok(Credential {
-        name: name.ok_or_else(|| missing("name"))?,
+        name: name.ok_or_else(|| missing("name"))?.into(),
         caller: Caller {
             scope: account.ok_or_else(|| missing("account"))?,
             roles: roles.ok_or_else(|| missing("roles"))?,

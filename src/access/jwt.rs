@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -13,7 +14,7 @@ use super::jwks::KeySet;
 use super::{Admitted, Denied, Lease, Verdict, book};
 use crate::event::Millis;
 use crate::limits;
-use crate::pipeline::{Caller, Role, Roles};
+use crate::pipeline::{Caller, CallerName, Role, Roles};
 
 const LEEWAY_MS: i64 = limits::JWT_LEEWAY.as_millis() as i64;
 
@@ -103,7 +104,8 @@ fn verified(token: &str, keys: &KeySet, expected: &Expected, now: Millis) -> Res
     }
     let left = Duration::from_millis(until_ms.saturating_sub(now.0).max(0).unsigned_abs());
     let until = Instant::now().checked_add(left);
-    Ok(Admitted { caller: caller(&claims, expected)?, lease: Lease { taken_away: key.taken_away.clone(), until } })
+    let lease = Lease { taken_away: key.taken_away.clone(), until };
+    Ok(Admitted { caller: caller(&claims, expected)?, name: name(&claims), lease })
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {
@@ -126,6 +128,12 @@ fn in_time(claims: &Value, now: Millis) -> Result<i64, Refused> {
         return Err(wrong("not valid yet"));
     }
     Ok(until_ms)
+}
+
+/// What the log calls the caller: whom the issuer says that the token is about.
+fn name(claims: &Value) -> CallerName {
+    let subject: Option<String> = claims.get("sub").and_then(Value::as_str).map(|sub| sub.chars().take(100).collect());
+    CallerName(subject.map_or_else(|| "a signed token without a subject".into(), Arc::from))
 }
 
 /// Roles that are not ours are other programs'.

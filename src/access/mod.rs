@@ -34,7 +34,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::Clock;
-pub use crate::pipeline::{Caller, Role, Scope};
+pub use crate::pipeline::{Caller, CallerName, Role, Scope};
 use book::{Book, Credential};
 use jwks::KeySet;
 use jwt::Expected;
@@ -99,6 +99,7 @@ pub enum Denied {
 #[derive(Clone, Debug)]
 pub struct Admitted {
     pub caller: Caller,
+    pub name: CallerName,
     pub lease: Lease,
 }
 
@@ -252,6 +253,7 @@ fn narrow(mut admitted: Admitted, claimed: Option<crate::event::AccountSid>) -> 
 
 impl Credential {
     fn admitted(&self) -> Admitted {
-        Admitted { caller: self.caller, lease: Lease { taken_away: self.taken_away.clone(), until: None } }
+        let lease = Lease { taken_away: self.taken_away.clone(), until: None };
+        Admitted { caller: self.caller, name: CallerName(self.name.clone()), lease }
     }
 }

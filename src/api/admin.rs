@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::proto::v1::{self, admin_service_server::AdminService};
 use super::status::ApiError;
-use super::{Api, caller, decode, permit};
+use super::{Api, caller, caller_name, decode, permit};
 use crate::pipeline::{Copying, ForgetError, Role, Scope};
 
 /// Does what operators ask.
@@ -27,7 +27,7 @@ impl AdminService for Admin {
         &self,
         request: Request<v1::ForgetWorkspaceRequest>,
     ) -> Result<Response<v1::ForgetWorkspaceResponse>, Status> {
-        let caller = caller(&request);
+        let (caller, by) = (caller(&request), caller_name(&request));
         let workspace = decode::forget_workspace(request.into_inner()).map_err(ApiError::BadFields)?;
         permit(&caller, Role::Admin)?;
         let forgotten = self.api.pipeline.forget(&caller, workspace).await;
@@ -35,21 +35,21 @@ impl AdminService for Admin {
             ForgetError::Ask(error) => ApiError::Ask(workspace, error),
             ForgetError::Write(error) => ApiError::Ingest(error),
         })?;
-        tracing::info!(%workspace, revision, "forgot a workspace");
+        tracing::info!(%workspace, revision, ?by, "forgot a workspace");
         Ok(Response::new(v1::ForgetWorkspaceResponse { revision }))
     }
 
     type BackupStream = ReceiverStream<Result<v1::BackupResponse, Status>>;
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
-        let caller = caller(&request);
+        let (caller, by) = (caller(&request), caller_name(&request));
         permit(&caller, Role::Admin)?;
         // A copy holds every account's events.
         if caller.scope != Scope::All {
             return Err(ApiError::NotOfAll.into());
         }
         let copying = self.api.pipeline.copy().await.map_err(ApiError::Backup)?;
-        tracing::info!(position = copying.begun.position, "a backup begins");
+        tracing::info!(position = copying.begun.position, ?by, "a backup begins");
         // One piece waits and one is in hand, so that a reader that stalls costs two pieces.
         let (pieces, stream) = mpsc::channel(1);
         tokio::spawn(hand_out(copying, pieces, self.api.stop.clone()));

@@ -198,7 +198,7 @@ fn refusal_of(refusal: Refusal) -> Refused {
             (RejectionReason::TooNew, "timestamp", message)
         }
         Refusal::AccountMismatch => {
-            let message = "account_sid is not the account that the workspace first appeared with".to_owned();
+            let message = "account_sid is not the account that the workspace first appeared with, or not that of your credentials".to_owned();
             (RejectionReason::AccountMismatch, "account_sid", message)
         }
         Refusal::NameTooLong { field, most } => {

@@ -31,7 +31,7 @@ use tonic::Request;
 use tonic::codec::CompressionEncoding;
 
 use crate::limits;
-use crate::pipeline::{Caller, Pipeline, Role};
+use crate::pipeline::{Caller, CallerName, Pipeline, Role};
 use encode::Links;
 use intake::{Intake, Metered};
 use proto::v1::admin_service_server::AdminServiceServer;
@@ -113,6 +113,12 @@ impl Api {
 /// nobody may do anything.
 fn caller<T>(request: &Request<T>) -> Caller {
     request.extensions().get().copied().unwrap_or_else(Caller::nobody)
+}
+
+/// What the log calls the caller.
+fn caller_name<T>(request: &Request<T>) -> Arc<str> {
+    let name = request.extensions().get::<CallerName>();
+    name.map_or_else(|| "somebody; nobody is asked for credentials".into(), |name| name.0.clone())
 }
 
 /// That the caller has the role that a call needs. Asked after the request is read, since a request that is none is told

@@ -103,47 +103,51 @@ pub struct BoundsConfig {
     pub min_free_disk: u64,
 }
 
+/// A bound of [`BoundsConfig`], by the name of its field.
+type Bound = (&'static str, fn(&mut BoundsConfig) -> &mut usize);
+
+macro_rules! bounds {
+    ($($less:ident <= $more:ident,)*) => {
+        [$((
+            (stringify!($less), |bounds| &mut bounds.$less),
+            (stringify!($more), |bounds| &mut bounds.$more),
+        )),*]
+    };
+}
+
+/// Which is never more than which. A bound that another follows from stands before that.
+const AT_MOST: [(Bound, Bound); 10] = bounds![
+    max_events_per_call <= max_queued_events,
+    max_message_bytes <= max_ingest_bytes,
+    max_name_bytes <= max_message_bytes,
+    max_watchers_per_account <= max_watchers,
+    max_workspaces_per_account <= max_workspaces,
+    max_channels_per_workspace <= max_channels_per_account,
+    max_workers_per_workspace <= max_workers_per_account,
+    max_activities_per_workspace <= max_activities_per_account,
+    max_tasks_per_workspace <= max_tasks_per_account,
+    max_cached_views_per_workspace <= max_cached_views,
+];
+
 impl BoundsConfig {
+    /// Lowers what was not given to what was: who asks for 100 watchers in all need not say that one account has no more.
+    pub(super) fn fit(&mut self, is_given: impl Fn(&str) -> bool) {
+        for ((name, less), (_, more)) in AT_MOST {
+            let most = *more(self);
+            if !is_given(name) && *less(self) > most {
+                *less(self) = most;
+            }
+        }
+    }
+
     /// What is wrong with the bounds as a whole, in a sentence.
     pub(super) fn contradiction(&self) -> Option<String> {
-        let at_most = [
-            ("--max-events-per-call", self.max_events_per_call, "--max-queued-events", self.max_queued_events),
-            ("--max-message-bytes", self.max_message_bytes, "--max-ingest-bytes", self.max_ingest_bytes),
-            ("--max-name-bytes", self.max_name_bytes, "--max-message-bytes", self.max_message_bytes),
-            ("--max-watchers-per-account", self.max_watchers_per_account, "--max-watchers", self.max_watchers),
-            ("--max-workspaces-per-account", self.max_workspaces_per_account, "--max-workspaces", self.max_workspaces),
-            (
-                "--max-channels-per-workspace",
-                self.max_channels_per_workspace,
-                "--max-channels-per-account",
-                self.max_channels_per_account,
-            ),
-            (
-                "--max-workers-per-workspace",
-                self.max_workers_per_workspace,
-                "--max-workers-per-account",
-                self.max_workers_per_account,
-            ),
-            (
-                "--max-activities-per-workspace",
-                self.max_activities_per_workspace,
-                "--max-activities-per-account",
-                self.max_activities_per_account,
-            ),
-            (
-                "--max-tasks-per-workspace",
-                self.max_tasks_per_workspace,
-                "--max-tasks-per-account",
-                self.max_tasks_per_account,
-            ),
-            (
-                "--max-cached-views-per-workspace",
-                self.max_cached_views_per_workspace,
-                "--max-cached-views",
-                self.max_cached_views,
-            ),
-        ];
-        let broken = at_most.into_iter().find(|(_, less, _, more)| less > more);
+        let mut bounds = self.clone();
+        let flag = |name: &str| format!("--{}", name.replace('_', "-"));
+        let mut at_most = AT_MOST
+            .into_iter()
+            .map(|((name, less), (other, more))| (flag(name), *less(&mut bounds), flag(other), *more(&mut bounds)));
+        let broken = at_most.find(|(_, less, _, more)| less > more);
         let largest_call = ("--max-events-per-call", self.max_events_per_call, limits::PIPELINE_CALL_EVENTS);
         broken
             .map(|(flag, less, other, more)| {

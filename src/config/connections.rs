@@ -85,6 +85,13 @@ pub struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
+    /// Lowers what was not given to what was.
+    pub(super) fn fit(&mut self, is_given: impl Fn(&str) -> bool) {
+        if !is_given("max_connections_per_peer") {
+            self.max_connections_per_peer = self.max_connections_per_peer.min(self.max_connections);
+        }
+    }
+
     /// What is wrong with them as a whole, in a sentence.
     pub(super) fn contradiction(&self) -> Option<String> {
         let (all, of_peer) = (self.max_connections, self.max_connections_per_peer);

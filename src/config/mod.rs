@@ -13,7 +13,8 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::ClientCommand;
@@ -144,7 +145,8 @@ pub fn try_parse(
     arguments: impl IntoIterator<Item = OsString>,
     rust_log: Option<String>,
 ) -> Result<Arguments, clap::Error> {
-    let cli = Cli::try_parse_from(with_command(arguments.into_iter().collect()))?;
+    let matches = Cli::command().try_get_matches_from(with_command(arguments.into_iter().collect()))?;
+    let cli = Cli::from_arg_matches(&matches)?;
     // What reads a whole journal says how far it is.
     let default_level = if matches!(cli.command, CliCommand::Client(_)) { "warn" } else { "info" };
     let level = match (cli.log.log_level, rust_log) {
@@ -154,7 +156,7 @@ pub fn try_parse(
         (None, None) => default_level.to_owned(),
     };
     let command = match cli.command {
-        CliCommand::Serve(config) => Command::Serve(checked(config)?),
+        CliCommand::Serve(config) => Command::Serve(checked(config, matches.subcommand_matches("serve"))?),
         CliCommand::Client(command) => Command::Client(command),
         CliCommand::Credentials(command) => Command::Credentials(command),
         CliCommand::Offline(command) => Command::Offline(command),
@@ -163,10 +165,19 @@ pub fn try_parse(
 }
 
 /// What holds between settings.
-fn checked(config: Box<ServeConfig>) -> Result<Box<ServeConfig>, clap::Error> {
+fn checked(mut config: Box<ServeConfig>, given: Option<&ArgMatches>) -> Result<Box<ServeConfig>, clap::Error> {
+    let is_given = |name: &str| given.is_some_and(|given| given.value_source(name) != Some(ValueSource::DefaultValue));
+    config.bounds.fit(is_given);
+    config.connections.fit(is_given);
     match config.bounds.contradiction().or_else(|| config.connections.contradiction()) {
         None => Ok(config),
-        Some(why) => Err(Cli::command().error(ErrorKind::ArgumentConflict, why)),
+        Some(why) => {
+            let mut cli = Cli::command();
+            // Else the usage below the sentence would be that of the whole program.
+            cli.build();
+            let serve = cli.find_subcommand_mut("serve").map_or_else(Cli::command, |serve| serve.clone());
+            Err(serve.clone().error(ErrorKind::ArgumentConflict, why))
+        }
     }
 }
 

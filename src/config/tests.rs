@@ -127,10 +127,19 @@ fn the_table_of_bounds_in_the_readme_is_that_of_the_program() {
 #[test]
 fn bounds_that_contradict_each_other_are_refused_in_a_sentence() {
     for (line, sentence) in [
-        ("--max-queued-events 9999", "--max-events-per-call 10000 is more than --max-queued-events 9999: set"),
-        ("--max-ingest-bytes 1MiB", "--max-message-bytes 4194304 is more than --max-ingest-bytes 1048576: set"),
-        ("--max-watchers 9", "--max-watchers-per-account 10000 is more than --max-watchers 9: set"),
-        ("--max-tasks-per-account 4999999", "or raise --max-tasks-per-account"),
+        (
+            "--max-queued-events 9999 --max-events-per-call 10000",
+            "--max-events-per-call 10000 is more than --max-queued-events 9999: set",
+        ),
+        (
+            "--max-ingest-bytes 1MiB --max-message-bytes 4MiB",
+            "--max-message-bytes 4194304 is more than --max-ingest-bytes 1048576: set",
+        ),
+        (
+            "--max-watchers 9 --max-watchers-per-account 10",
+            "--max-watchers-per-account 10 is more than --max-watchers 9: set",
+        ),
+        ("--max-tasks-per-account 4 --max-tasks-per-workspace 5", "or raise --max-tasks-per-account"),
         ("--max-events-per-call 20001", "is more than a group commit can take: at most 20000"),
         ("--max-name-bytes 4067", "would not fit into the 4194304 bytes that clients take"),
         ("--max-page-size 1001", "must be from 1 to 1000"),
@@ -142,6 +151,13 @@ fn bounds_that_contradict_each_other_are_refused_in_a_sentence() {
         let complaint = parse_line(&format!("tasktally {line}")).map(|_| ()).unwrap_err().to_string();
         assert!(complaint.contains(sentence), "{line}:\n{complaint}");
     }
+    let refused = parse_line("tasktally --max-watchers 9 --max-watchers-per-account 10").map(|_| ()).unwrap_err();
+    assert!(refused.to_string().contains("Usage: tasktally serve"), "{refused}");
+    // Of two, the one that was not given follows the one that was.
+    let config =
+        serve("tasktally --max-watchers 9 --max-connections 100 --max-ingest-bytes 1KiB --max-name-bytes 1024");
+    assert_eq!((config.bounds.max_watchers_per_account, config.connections.max_connections_per_peer), (9, 100));
+    assert_eq!((config.bounds.max_message_bytes, config.bounds.max_name_bytes), (1024, 1024));
     let config = serve("tasktally --max-queued-events 10000 --max-ingest-bytes 4MiB --min-free-disk 0");
     assert_eq!((config.bounds.max_queued_events, config.bounds.max_ingest_bytes), (10_000, 4 << 20));
     assert_eq!(config.bounds.min_free_disk, 0);

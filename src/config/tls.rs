@@ -29,7 +29,14 @@ pub struct TlsSettings {
     pub tls_client_ca: Option<PathBuf>,
 
     /// With --tls-client-ca: what happens to a client that shows no certificate.
-    #[arg(long, env = "TASKTALLY_TLS_CLIENT_AUTH", value_name = "HOW", value_enum, default_value = "require")]
+    #[arg(
+        long,
+        env = "TASKTALLY_TLS_CLIENT_AUTH",
+        value_name = "HOW",
+        value_enum,
+        default_value = "require",
+        requires = "tls_client_ca"
+    )]
     pub tls_client_auth: ClientAuth,
 
     /// How often the TLS files are looked at.

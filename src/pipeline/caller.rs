@@ -1,8 +1,13 @@
 //! Who asks, and what they may.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::event::AccountSid;
+
+/// What the log calls a caller: the name of its credential, or the subject of its signed token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerName(pub Arc<str>);
 
 /// Whose workspaces a caller may see and feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,7 +48,7 @@ mod writer;
 
 pub use admission::MOST_AHEAD_MS;
 pub use ask::{AskError, CumulativeQuestion, ForgetError, Full, IngestError, Ingested, Patience, Refusal, Stamped};
-pub use caller::{Caller, Role, Roles, Scope};
+pub use caller::{Caller, CallerName, Role, Roles, Scope};
 pub use clock::{Clock, SystemClock};
 pub use copying::{CopyRefusal, Copying};
 pub use growth::{AccountLimits, GrowthLimits};

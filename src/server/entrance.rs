@@ -2,8 +2,10 @@
 //!
 //! What [`Gate`] says becomes an answer in the caller's own terms: a status for gRPC, 401 for plain HTTP. Who is let in
 //! stands in the request's extensions, where handlers find it.
+use std::net::IpAddr;
+
 use super::{
-    Peer,
+    Peer, denials,
     fuse::{READ_GRACE, arm},
     refusal::{self, is_grpc, trailers, trailers_only},
 };
@@ -112,7 +114,10 @@ where
                 call.lease = Some(let_in(&mut request, admitted));
                 call.running = Some(self.inner.call(request));
             }
-            Checked::Now(Err(denied)) => call.refused = Some(Refused::Denied(denied)),
+            Checked::Now(Err(denied)) => {
+                denials::note(denied, peer(&request));
+                call.refused = Some(Refused::Denied(denied));
+            }
             Checked::Later(verdict) => {
                 // The one that is ready is the one that is called.
                 let fresh = self.inner.clone();
@@ -126,7 +131,12 @@ where
 
 fn let_in<R>(request: &mut Request<R>, admitted: Admitted) -> Lease {
     request.extensions_mut().insert(admitted.caller);
+    request.extensions_mut().insert(admitted.name);
     admitted.lease
+}
+
+fn peer<R>(request: &Request<R>) -> Option<IpAddr> {
+    request.extensions().get::<Peer>().map(|peer| peer.address.ip())
 }
 
 /// The client's certificate, which the handshake has verified.
@@ -181,7 +191,10 @@ where
                     *this.lease = Some(let_in(&mut asking.request, admitted));
                     this.running.set(Some(asking.inner.call(asking.request)));
                 }
-                Poll::Ready(Err(denied)) => *this.refused = Some(Refused::Denied(denied)),
+                Poll::Ready(Err(denied)) => {
+                    denials::note(denied, peer(&asking.request));
+                    *this.refused = Some(Refused::Denied(denied));
+                }
             }
         }
         if let Some(refused) = this.refused.take() {

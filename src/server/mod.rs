@@ -16,6 +16,7 @@ mod accept;
 mod body;
 mod connection;
 mod deadline;
+mod denials;
 mod drain;
 mod entrance;
 mod frames;

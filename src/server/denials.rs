@@ -1,0 +1,77 @@
+//! What the log says of callers who are not let in: a line a reason, and never more than one in ten seconds.
+//!
+//! A guesser, or a client whose token is out of date, shows here. What was shown never does.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::access::Denied;
+
+/// Least time between two lines about one reason.
+const QUIET_FOR: Duration = Duration::from_secs(10);
+const REASONS: [&str; 4] = [
+    "no credentials were shown",
+    "the credentials are unknown",
+    "the credentials have expired",
+    "too many checks wait",
+];
+
+/// This process's log. What is in it is only ever said, never answered.
+static LOG: LazyLock<Denials> = LazyLock::new(Denials::default);
+
+/// Counts a caller who is not let in, and says what is due.
+pub(super) fn note(denied: Denied, peer: Option<IpAddr>) {
+    let reason = match denied {
+        Denied::Missing => 0,
+        Denied::Wrong => 1,
+        Denied::Expired => 2,
+        Denied::Busy { .. } => 3,
+    };
+    if let Some(calls) = LOG.count(reason, Instant::now()) {
+        let peer = peer.map(tracing::field::display);
+        tracing::warn!(reason = REASONS[reason], calls, peer, "callers are not let in; the last of them is named");
+    }
+}
+
+#[derive(Default)]
+struct Denials {
+    by_reason: [Reason; REASONS.len()],
+}
+
+#[derive(Default)]
+struct Reason {
+    /// Since the last line.
+    calls: AtomicU64,
+    said_at: Mutex<Option<Instant>>,
+}
+
+impl Denials {
+    /// How many there were since the last line, when the next is due.
+    fn count(&self, reason: usize, now: Instant) -> Option<u64> {
+        let Reason { calls, said_at } = &self.by_reason[reason];
+        calls.fetch_add(1, Ordering::Relaxed);
+        let mut said_at = said_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if said_at.is_some_and(|said_at| now.saturating_duration_since(said_at) < QUIET_FOR) {
+            return None;
+        }
+        *said_at = Some(now);
+        Some(calls.swap(0, Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_told_at_once_and_then_every_ten_seconds_with_the_count() {
+        let (log, start) = (Denials::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(log.count(1, at(0)), Some(1));
+        assert_eq!((log.count(1, at(1)), log.count(1, at(9))), (None, None));
+        assert_eq!(log.count(0, at(9)), Some(1), "another reason is told for itself");
+        assert_eq!(log.count(1, at(10)), Some(3));
+    }
+}
