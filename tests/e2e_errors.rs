@@ -263,3 +263,24 @@ async fn raw_with_timeout(client: &Client, body: Bytes, timeout: &str) -> Status
         .await
         .unwrap_err()
 }
+
+/// `tasktally get WS… 2>&1 | true`: whoever reads has gone before there is anything to read.
+#[test]
+fn a_failure_that_nobody_reads_keeps_its_exit_code() {
+    use std::process::{Command, Stdio};
+    let server = Launch::ephemeral().start();
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let code = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tasktally"));
+        command.args(arguments).env_remove("RUST_LOG").stdout(closed()).stderr(closed());
+        command.status().unwrap().code()
+    };
+    assert_eq!(code(&["get", &workspace(), "--address", &server.address]), Some(3));
+    assert_eq!(code(&["credentials", "check", "/nowhere/credentials.toml"]), Some(5));
+    assert_eq!(code(&["verify", "/nowhere/data"]), Some(5));
+    server.stop();
+}

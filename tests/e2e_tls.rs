@@ -100,6 +100,62 @@ async fn client_commands_reach_a_server_by_its_authority_and_no_other() {
     server.stop();
 }
 
+/// A connection that no repetition can make: what is wrong, what to do, and not the exit code for "try again later".
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_two_sides_apart_is_said_with_what_to_do() {
+    let (home, clients) = (Home::new(), Authority::new("clients"));
+    let dir = home.path().display().to_string();
+    file(home.path(), "clients.pem", &clients.pem());
+    file(home.path(), "other.pem", &Authority::new("other").pem());
+    clients.client(&[dns("me.example")]).write(home.path(), "me");
+    Authority::new("strangers").client(&[dns("him.example")]).write(home.path(), "him");
+    home.authority.expired_server().write(home.path(), "expired");
+    let path = |name: &str| format!("{dir}/{name}");
+    let mutual = home.launch().with([format!("--tls-client-ca={}", path("clients.pem"))]).start();
+    let plain = Launch::ephemeral().start();
+    let dated = [format!("--tls-cert={}", path("expired.pem")), format!("--tls-key={}", path("expired.key"))];
+    let dated = Launch::ephemeral().with(dated).start();
+    let (ca, other, [me, him, mine]) = (path("ca.pem"), path("other.pem"), ["me.pem", "him.pem", "me.key"].map(path));
+    let his = path("him.key");
+    let secure = |server: &Server| format!("https://{}", server.address);
+    let cases: [(String, Vec<&str>, i32, Vec<&str>); 7] = [
+        (secure(&mutual), vec!["--tls-ca", &ca], 6, vec!["asks for a client certificate", "--tls-cert", "--tls-key"]),
+        (
+            secure(&mutual),
+            vec!["--tls-ca", &ca, "--tls-cert", &him, "--tls-key", &his],
+            6,
+            vec!["does not take the certificate in", &him, "UnknownCA", "--tls-client-ca"],
+        ),
+        (secure(&mutual), vec!["--tls-ca", &other], 6, vec!["has signed the certificate", &other, "--tls-ca FILE"]),
+        (secure(&dated), vec!["--tls-ca", &ca], 6, vec!["is not good: certificate expired"]),
+        (mutual.address.clone(), vec![], 2, vec!["speaks TLS", "https://HOST:PORT and --tls-ca"]),
+        (secure(&plain), vec!["--tls-ca", &ca], 2, vec!["does not speak TLS", "http://HOST:PORT"]),
+        (
+            secure(&mutual),
+            vec!["--tls-ca", &ca, "--tls-cert", &me, "--tls-key", &his],
+            5,
+            vec![&his, "does not belong to the certificate in", &me],
+        ),
+    ];
+    let workspace = sid("WS", 1);
+    for (address, flags, expected, words) in &cases {
+        // Which of the two the transport meets first is chance: the alert, or the closed connection.
+        for _ in 0..3 {
+            let (code, text) = run(&[&["get", &workspace, "--address", address][..], flags].concat());
+            assert_eq!(code, *expected, "{text}");
+            assert!(words.iter().all(|word| text.contains(word)), "{words:?} in {text}");
+        }
+    }
+    // Nor is it tried again for two minutes.
+    let (code, text) = run(&["simulate", "--backfill", "1m", "--address", &secure(&mutual), "--tls-ca", &other]);
+    assert_eq!(code, 6, "{text}");
+    let good =
+        ["get", &workspace, "--address", &secure(&mutual), "--tls-ca", &ca, "--tls-cert", &me, "--tls-key", &mine];
+    assert_eq!(run(&good).0, 3, "the workspace is not there");
+    plain.stop();
+    mutual.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn mutual_tls_takes_clients_of_its_authority_only() {
     let (home, clients) = (Home::new(), Authority::new("clients"));

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::failure::{EXIT_LOCAL, EXIT_REFUSED};
-use super::print;
-use crate::access::{self, Role, Scope, issue};
+use super::{print, say};
+use crate::access::{self, AccessError, Role, Scope, issue};
 
 #[derive(Debug, Subcommand)]
 pub enum CredentialsCommand {
@@ -38,6 +38,8 @@ pub struct NewArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Exit codes: 0 the server takes the file; 1 it refuses it, or nobody is in it; 5 the file cannot be read.")]
 pub struct CheckArgs {
     /// The credentials file.
     pub file: PathBuf,
@@ -52,28 +54,41 @@ pub fn run(command: CredentialsCommand) -> ExitCode {
     let (text, code) = match command {
         CredentialsCommand::New(args) => match issue::new_token() {
             Ok(made) => {
-                eprintln!("token of {}, shown this once: {}", args.name, made.token);
+                say(format_args!("token of {}, shown this once: {}", args.name, made.token));
                 (entry(&args, &made.sha256), 0)
             }
             Err(error) => {
-                eprintln!("error: {error}");
+                say(format_args!("error: {error}"));
                 return ExitCode::from(EXIT_LOCAL);
             }
         },
-        CredentialsCommand::Check(args) => match access::read_credentials(&args.file) {
-            Ok(book) => (listing(&book), 0),
-            Err(error) => {
-                eprintln!("error: {error}");
-                return ExitCode::from(EXIT_REFUSED);
+        CredentialsCommand::Check(args) => match checked(&args) {
+            Ok(listing) => (listing, 0),
+            Err((why, code)) => {
+                say(format_args!("error: {why}"));
+                return ExitCode::from(code);
             }
         },
     };
     match print(text) {
         Ok(()) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            say(format_args!("error: {failure}"));
             ExitCode::from(failure.exit_code())
         }
+    }
+}
+
+/// Who is in the file, or what is wrong and the exit code for it.
+fn checked(args: &CheckArgs) -> Result<String, (String, u8)> {
+    match access::read_credentials(&args.file).map(|book| listing(&book)) {
+        Ok(listing) if listing.is_empty() => {
+            let why = "0 credentials: nobody can use a server with this file, but by signed tokens (--jwt-jwks)";
+            Err((format!("{}: {why}", args.file.display()), EXIT_REFUSED))
+        }
+        Ok(listing) => Ok(listing),
+        Err(error @ AccessError::Read { .. }) => Err((error.to_string(), EXIT_LOCAL)),
+        Err(error) => Err((error.to_string(), EXIT_REFUSED)),
     }
 }
 
@@ -102,6 +117,19 @@ fn listing(book: &access::book::Book) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_wrong_is_told_from_one_that_cannot_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("credentials.toml");
+        let refused = || checked(&CheckArgs { file: file.clone() }).unwrap_err();
+        assert_eq!(refused().1, EXIT_LOCAL);
+        std::fs::write(&file, "# nobody yet\n").unwrap();
+        let (why, code) = refused();
+        assert!(code == EXIT_REFUSED && why.contains("0 credentials: nobody can use"), "{why}");
+        std::fs::write(&file, "[[credential]]\nroles = 7\n").unwrap();
+        assert_eq!(refused().1, EXIT_REFUSED);
+    }
 
     #[test]
     fn what_is_made_is_what_the_server_takes() {

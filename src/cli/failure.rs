@@ -7,6 +7,9 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::args::ConnectionArgs;
+use super::handshake::{self, Mismatch};
+
 /// One failure; the variant decides the exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -21,6 +24,9 @@ pub enum Failure {
     /// The server took nothing for as long as we were told to try.
     #[error("gave up after {} tries: {}", .tries, describe(.last))]
     GaveUp { tries: u32, last: Box<Status> },
+    /// The two sides cannot come together as they are.
+    #[error("{words}")]
+    Mismatch { mismatch: Mismatch, words: String },
 }
 
 /// Done, but events were refused, or a server does not serve.
@@ -50,25 +56,49 @@ impl Failure {
             Failure::GaveUp { .. } => EXIT_UNAVAILABLE,
             Failure::Usage(_) => EXIT_USAGE,
             Failure::Local { .. } => EXIT_LOCAL,
+            Failure::Mismatch { mismatch, .. } => mismatch.exit_code(),
         }
     }
 
-    /// What the user can do about it, where the text does not say.
-    pub fn advice(&self) -> Option<&'static str> {
-        let Failure::Call(status) = self else { return None };
+    /// What the user of this connection can do about it, where the text does not say.
+    pub fn advice(&self, args: &ConnectionArgs) -> Option<String> {
+        let status = match self {
+            Failure::Call(status) => status,
+            Failure::Mismatch { mismatch, .. } => return Some(mismatch.advice().to_owned()),
+            _ => return None,
+        };
         let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-        match (status.code(), reason.as_str()) {
-            (Code::Unauthenticated, "CREDENTIALS_MISSING") => Some(
-                "give a token: --token-file FILE, or the variable TASKTALLY_TOKEN (made with: tasktally credentials new)",
-            ),
-            (Code::Unauthenticated, _) => {
-                Some("check the token that was sent (--token-file, TASKTALLY_TOKEN), or ask for a new one")
+        let shows_token = args.token.token.is_some() || args.token.token_file.is_some();
+        let advice = match (status.code(), reason.as_str(), &args.tls.tls_cert) {
+            (Code::Unauthenticated, "CREDENTIALS_MISSING", _) => {
+                "give a token: --token-file FILE, or the variable TASKTALLY_TOKEN (made with: tasktally credentials new)"
             }
-            (Code::PermissionDenied, _) => {
-                Some("use a token with that role: whoever runs the server gives roles to tokens")
+            (Code::Unauthenticated, _, Some(cert)) if !shows_token => {
+                return Some(format!(
+                    "no name of the certificate in {} (--tls-cert) is in the server's credentials file \
+                     (certificate = \"dns:…\" or \"uri:…\"); or give a token: --token-file FILE",
+                    cert.display()
+                ));
             }
-            _ => None,
-        }
+            (Code::Unauthenticated, ..) => {
+                "check the token that was sent (--token-file, TASKTALLY_TOKEN), or ask for a new one"
+            }
+            (Code::PermissionDenied, "ACCOUNT_NOT_ALL", _) => {
+                "use a credential of account = \"all\": one of a single account may not, whatever its roles"
+            }
+            (Code::PermissionDenied, _, Some(_)) if !shows_token => {
+                "use a certificate with that role: whoever runs the server gives roles to the names of certificates"
+            }
+            (Code::PermissionDenied, ..) => "use a token with that role: whoever runs the server gives roles to tokens",
+            (Code::Unimplemented, ..) => {
+                return Some(format!(
+                    "server: {}; this may be its port for probes (--health-listen), which answers health checks only",
+                    args.address
+                ));
+            }
+            _ => return None,
+        };
+        Some(advice.to_owned())
     }
 
     /// The reader of our output has gone: `tasktally get | head` is no failure.
@@ -85,6 +115,9 @@ impl From<Status> for Failure {
 
 /// Whether the same call can succeed later: every call of ours may be repeated.
 pub fn may_pass(status: &Status) -> bool {
+    if handshake::in_status(status).is_some() {
+        return false;
+    }
     match status.code() {
         Code::Unavailable | Code::DeadlineExceeded => true,
         // Without RetryInfo the message is too large, which no repetition changes.
@@ -103,7 +136,7 @@ pub fn retry_delay(status: &Status) -> Option<Duration> {
 }
 
 /// Whether our own side gave up on the call; the transport calls that CANCELLED.
-fn timed_out(status: &Status) -> bool {
+pub(super) fn timed_out(status: &Status) -> bool {
     status.code() == Code::Cancelled && status.message() == "Timeout expired"
 }
 
@@ -203,6 +236,32 @@ mod tests {
         assert_eq!(code(Status::resource_exhausted("too large")), EXIT_REQUEST);
         let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(1)));
         assert_eq!(code(Status::with_error_details(Code::ResourceExhausted, "busy", details)), EXIT_UNAVAILABLE);
+    }
+
+    fn refused(code: Code, reason: &str) -> Failure {
+        let details = ErrorDetails::with_error_info(reason, "tasktally", HashMap::new());
+        Failure::from(Status::with_error_details(code, "", details))
+    }
+
+    #[test]
+    fn advice_is_about_what_was_shown() {
+        let args = |line: &str| {
+            let line = format!("tasktally get --address https://x {line}");
+            match crate::config::try_parse(line.split_whitespace().map(Into::into), None).unwrap().command {
+                crate::config::Command::Client(command) => command.connection().clone(),
+                _ => panic!("{line} is a client command"),
+            }
+        };
+        let advice = |code, reason: &str, line: &str| refused(code, reason).advice(&args(line)).unwrap();
+        let shows = "--tls-cert me.pem --tls-key me.key";
+        let of_certificate = advice(Code::Unauthenticated, "CREDENTIALS_WRONG", shows);
+        assert!(of_certificate.contains("me.pem") && !of_certificate.contains("check the token"), "{of_certificate}");
+        let both = advice(Code::Unauthenticated, "CREDENTIALS_WRONG", &format!("{shows} --token-file t"));
+        assert!(both.contains("check the token"), "a token that is there decides: {both}");
+        let all = advice(Code::PermissionDenied, "ACCOUNT_NOT_ALL", "");
+        assert!(all.contains("account = \"all\"") && !all.contains("with that role"), "{all}");
+        let probes = advice(Code::Unimplemented, "", "");
+        assert!(probes.contains("https://x:50051") && probes.contains("--health-listen"), "{probes}");
     }
 
     #[test]

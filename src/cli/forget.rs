@@ -30,9 +30,10 @@ fn confirm(what: &str, workspace: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::Usage(format!("this would forget {what}; say --yes to do it without a question")));
     }
-    eprint!("This forgets {what}, for ever.\nType the workspace's sid to go on: ");
+    let mut out = io::stderr();
+    let asked = write!(out, "This forgets {what}, for ever.\nType the workspace's sid to go on: ");
     let mut line = String::new();
-    let read = io::stderr().flush().and_then(|()| io::stdin().lock().read_line(&mut line));
+    let read = asked.and_then(|()| out.flush()).and_then(|()| io::stdin().lock().read_line(&mut line));
     read.map_err(|error| Failure::local("the terminal", error))?;
     if line.trim() == workspace { Ok(()) } else { Err(Failure::Usage("nothing was forgotten".to_owned())) }
 }

@@ -7,7 +7,8 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::args::HealthcheckArgs;
 use super::client::Server;
-use super::failure::{EXIT_REFUSED, Failure, describe};
+use super::failure::{EXIT_REFUSED, Failure};
+use super::handshake;
 
 /// Nothing that speaks the health protocol answered.
 const EXIT_UNREACHABLE: u8 = 2;
@@ -25,7 +26,10 @@ pub async fn run(args: HealthcheckArgs) -> Result<(String, u8), Failure> {
         },
         // The protocol's answer for a service that the server does not know.
         Err(status) if status.code() == Code::NotFound => ("SERVICE_UNKNOWN".to_owned(), EXIT_REFUSED),
-        Err(status) => (format!("UNREACHABLE: {}", describe(&status).replace('\n', ";")), EXIT_UNREACHABLE),
+        Err(status) => {
+            let failure = handshake::explained(status.into(), &args.connection).await;
+            (format!("UNREACHABLE: {}", failure.to_string().replace('\n', ";")), EXIT_UNREACHABLE)
+        }
     };
     Ok((line + "\n", code))
 }

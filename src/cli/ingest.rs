@@ -17,7 +17,7 @@ use super::failure::{EXIT_REFUSED, Failure};
 use super::lines::{Line, Lines};
 use super::progress::Progress;
 use super::text::{count, events_a_second};
-use super::{EXIT_INTERRUPTED, interrupt, json};
+use super::{EXIT_INTERRUPTED, interrupt, json, say};
 use crate::api::proto::v1::Event;
 use crate::limits;
 
@@ -254,7 +254,7 @@ impl<Out: Write> Load<Out> {
         let tally = &self.tally;
         let refused = self.unparsable + tally.rejected_total();
         self.progress.beside(|| {
-            eprintln!(
+            say(format_args!(
                 "{} events accepted, {} duplicates, {} lines refused; {}, {} retries, revision {}",
                 count(tally.accepted),
                 count(tally.duplicates),
@@ -262,11 +262,11 @@ impl<Out: Write> Load<Out> {
                 events_a_second(tally.settled(), self.started.elapsed()),
                 count(tally.retries),
                 tally.revision,
-            );
+            ));
         });
     }
 
     fn say_where_to_go_on(&self) {
-        eprintln!("not finished: go on with --from-line {}", self.next_line);
+        say(format_args!("not finished: go on with --from-line {}", self.next_line));
     }
 }

@@ -1,6 +1,9 @@
 //! The client commands: what people and scripts ask a server for. Each is one file with one `run`; what they share is
 //! the way to a server ([`client`]), sending until it is settled ([`delivery`]), and how trouble is told ([`failure`]).
 
+// They panic where nobody reads standard error any more; `say` does not.
+#![cfg_attr(not(test), deny(clippy::print_stderr))]
+
 pub mod args;
 mod backup;
 pub mod client;
@@ -9,6 +12,7 @@ pub mod delivery;
 pub mod failure;
 mod forget;
 mod get;
+mod handshake;
 mod healthcheck;
 mod ingest;
 #[doc(hidden)] // open for fuzz/
@@ -23,10 +27,11 @@ pub mod token;
 mod trust;
 mod watch;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use args::ClientCommand;
+use args::{ClientCommand, ConnectionArgs};
 pub use failure::EXIT_LOCAL;
 use failure::Failure;
 
@@ -36,11 +41,11 @@ use crate::simulate;
 pub fn run(command: ClientCommand) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return finish(Err(Failure::local("starting threads", error)), ""),
+        Err(error) => return finish(Err(Failure::local("starting threads", error)), None),
     };
-    let address = command.connection().address.clone();
+    let connection = command.connection().clone();
     let outcome = runtime.block_on(async {
-        match command {
+        let outcome = match command {
             ClientCommand::Simulate(args) => simulate::run(args).await,
             ClientCommand::Ingest(args) => ingest::run(args).await,
             ClientCommand::Healthcheck(args) => {
@@ -51,30 +56,40 @@ pub fn run(command: ClientCommand) -> ExitCode {
             ClientCommand::Watch(args) => watch::run(args).await,
             ClientCommand::Backup(args) => backup::run(args).await.and_then(print).map(|()| 0),
             ClientCommand::Forget(args) => forget::run(args).await.and_then(print).map(|()| 0),
+        };
+        match outcome {
+            Err(failure) => Err(handshake::explained(failure, &connection).await),
+            done => done,
         }
     });
     // A thread may be blocked on standard input for ever.
     runtime.shutdown_background();
-    finish(outcome, &address)
+    finish(outcome, Some(&connection))
 }
 
-fn finish(outcome: Result<u8, Failure>, address: &str) -> ExitCode {
+/// The exit code of a command, whose failure is told; the connection is that of a client.
+fn finish(outcome: Result<u8, Failure>, connection: Option<&ConnectionArgs>) -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             let code = failure.exit_code();
-            eprintln!("error: {failure}");
-            if let Some(advice) = failure.advice() {
-                eprintln!("  {advice}");
+            say(format_args!("error: {failure}"));
+            if let Some(advice) = connection.and_then(|connection| failure.advice(connection)) {
+                say(format_args!("  {advice}"));
             }
             // The transport does not say whom it could not reach.
-            if code == failure::EXIT_UNAVAILABLE {
-                eprintln!("  server: {address}");
+            if let Some(connection) = connection.filter(|_| code == failure::EXIT_UNAVAILABLE) {
+                say(format_args!("  server: {}", connection.address));
             }
             ExitCode::from(code)
         }
     }
+}
+
+/// Prints a line to standard error. That nobody reads it any more is no reason to end in another way.
+pub(crate) fn say(line: impl Display) {
+    let _unread = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Prints to standard output, whole and at once.

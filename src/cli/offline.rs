@@ -13,7 +13,7 @@ use super::client::now_ms;
 use super::failure::{EXIT_REFUSED, Failure};
 use super::progress::Progress;
 use super::text::count;
-use super::{finish, json, print};
+use super::{finish, json, print, say};
 use crate::api::encode;
 use crate::config::duration_within;
 use crate::event::Millis;
@@ -120,7 +120,7 @@ pub fn run(command: OfflineCommand) -> ExitCode {
         OfflineCommand::Export(args) => export(&args),
         OfflineCommand::Rebuild(args) => rebuild(&args),
     };
-    finish(outcome, "")
+    finish(outcome, None)
 }
 
 /// Shows progress; findings go where the command's own lines go.
@@ -141,7 +141,7 @@ impl Listener for Teller {
     fn finding(&mut self, words: String) {
         // A closed standard output shows at the summary.
         let out = self.findings_out;
-        self.progress.beside(|| if out { drop(print(format!("{words}\n"))) } else { eprintln!("{words}") });
+        self.progress.beside(|| if out { drop(print(format!("{words}\n"))) } else { say(words) });
     }
 }
 
@@ -227,27 +227,27 @@ fn write_events(args: &ExportArgs, out: impl Write) -> Result<Exported, Failure>
 
 fn tell_exported(exported: &Exported, all: bool) {
     let Exported { events, too_old, forgotten, skipped, carried, carried_workers, carried_activities } = *exported;
-    eprintln!("{} events exported", count(events));
+    say(format_args!("{} events exported", count(events)));
     if too_old > 0 && !all {
-        eprintln!(
+        say(format_args!(
             "{} events older than the retention left out; --all exports them, an ingest refuses them",
             count(too_old)
-        );
+        ));
     }
     if forgotten > 0 {
-        eprintln!("{} events of workspaces forgotten later left out", count(forgotten));
+        say(format_args!("{} events of workspaces forgotten later left out", count(forgotten)));
     }
     if carried > 0 {
-        eprintln!(
+        say(format_args!(
             "not exported: what is carried over from rows that are gone, of {} workspaces, {} workers and {} activities; \
              a backup keeps it",
             count(carried),
             count(carried_workers),
             count(carried_activities)
-        );
+        ));
     }
     if skipped > 0 {
-        eprintln!("{} damaged places skipped, see above", count(skipped));
+        say(format_args!("{} damaged places skipped, see above", count(skipped)));
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::say;
+
 /// Time between two plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
@@ -53,8 +55,8 @@ impl Progress {
         }
         self.said = Instant::now();
         match self.total.filter(|&total| total > 0) {
-            Some(total) => eprintln!("{}% {message}", position.min(total) * 100 / total),
-            None => eprintln!("{message}"),
+            Some(total) => say(format_args!("{}% {message}", position.min(total) * 100 / total)),
+            None => say(message),
         }
     }
 

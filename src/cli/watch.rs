@@ -15,7 +15,7 @@ use super::client::Server;
 use super::delivery::Backoff;
 use super::failure::{Failure, describe};
 use super::text::{self, Clock};
-use super::{interrupt, json, print, render};
+use super::{interrupt, json, print, render, say};
 use crate::api::proto::v1::{WatchRealtimeRequest, WatchRealtimeResponse, WorkspaceRealtimeStatistics};
 
 /// How many heartbeats may be missed before the view counts as stale.
@@ -143,7 +143,7 @@ impl View {
             None => (Instant::now(), now),
         };
         if !self.live && first {
-            eprintln!("stale since {since_text}: {why}; connecting again");
+            say(format_args!("stale since {since_text}: {why}; connecting again"));
         }
         self.stale = Some((since, since_text, why.to_owned()));
         if self.live { self.draw() } else { Ok(()) }

@@ -27,7 +27,7 @@ use crate::cli::delivery::{Courier, Receipt, Tally, describe_rejection};
 use crate::cli::failure::{EXIT_REFUSED, Failure};
 use crate::cli::progress::Progress;
 use crate::cli::text::{count, duration, events_a_second, rfc3339};
-use crate::cli::{interrupt, print};
+use crate::cli::{interrupt, print, say};
 use args::SimulateArgs;
 pub use centre::{Centre, Settings};
 pub use disturb::{Delivery, Disturbance, Disturbed, timestamp_ms};
@@ -43,7 +43,7 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
     let start_ms = start_ms(&args, now_ms)?;
     let centre = Centre::new(args.seed, args.settings(start_ms));
     let summary = summary::Summary::new(&centre, &args, start_ms, &server);
-    eprintln!("{}", summary.opening());
+    say(summary.opening());
 
     let disturbance = Disturbance {
         duplicates: args.duplicates,
@@ -128,7 +128,7 @@ impl Account {
                 },
                 _ = tick.tick() => self.show(reached_ms(), start_ms),
                 () = &mut interrupt, if !stop.is_cancelled() => {
-                    self.progress.beside(|| eprintln!("stopping: what was sent is being settled; Ctrl-C again ends at once"));
+                    self.progress.beside(|| say("stopping: what was sent is being settled; Ctrl-C again ends at once"));
                     stop.cancel();
                 }
             }
