@@ -341,3 +341,22 @@ fn people_make_a_token_and_the_client_commands_use_it() {
     assert_eq!(command(&["healthcheck", "--address", &url], None).0, Some(0));
     server.stop();
 }
+
+#[test]
+fn a_simulation_for_a_token_of_one_account_is_of_that_account() {
+    let people = People::of(&[("tenant", ACCOUNT, r#"["read", "ingest"]"#)]);
+    let server = people.launch().start();
+    let url = server.url();
+    let simulate = |more: &[&str]| {
+        let base = ["simulate", "--backfill", "1m", "--address", &url];
+        command(&[&base[..], more].concat(), Some(people.token("tenant")))
+    };
+    let (code, out, said) = simulate(&[]);
+    assert!(code == Some(1) && !out.contains("Try"), "none of its events is taken: {out}{said}");
+    let (code, out, said) = simulate(&["--account", ACCOUNT]);
+    assert!(code == Some(0) && out.contains("Try, with the token in TASKTALLY_TOKEN:"), "{out}{said}");
+    assert!(!out.contains(people.token("tenant")) && !said.contains(people.token("tenant")), "{out}{said}");
+    let (code, _, said) = simulate(&["--account", "AC1"]);
+    assert!(code == Some(2) && said.contains("--account"), "{said}");
+    server.stop();
+}

@@ -24,7 +24,6 @@ type Shown = InterceptedService<Channel, Credentials>;
 pub struct Server {
     channel: Channel,
     credentials: Credentials,
-    address: String,
     timeout: Duration,
 }
 
@@ -45,12 +44,7 @@ impl Server {
             None => endpoint,
         };
         let credentials = Credentials::new(&args.token)?;
-        Ok(Server {
-            channel: endpoint.connect_lazy(),
-            credentials,
-            address: args.address.clone(),
-            timeout: args.timeout,
-        })
+        Ok(Server { channel: endpoint.connect_lazy(), credentials, timeout: args.timeout })
     }
 
     pub fn statistics(&self) -> StatisticsServiceClient<Shown> {
@@ -68,15 +62,6 @@ impl Server {
     /// Without credentials, for what is open to all.
     pub fn channel(&self) -> Channel {
         self.channel.clone()
-    }
-
-    /// `HOST:PORT`, as grpcurl wants it.
-    pub fn authority(&self) -> &str {
-        self.address.split_once("://").map_or(self.address.as_str(), |(_, authority)| authority)
-    }
-
-    pub fn is_tls(&self) -> bool {
-        self.address.starts_with("https://")
     }
 
     pub fn timeout(&self) -> Duration {

@@ -7,22 +7,28 @@ use clap::Args;
 use super::Settings;
 use crate::cli::args::{ConnectionArgs, Moment, SendArgs, moment, number_within};
 use crate::config::duration_within;
+use crate::event::AccountSid;
 use crate::limits;
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
-  tasktally simulate --backfill 1h                 the past hour as fast as the server takes it, then stop
+  tasktally simulate --backfill 1h                 the past hour, as fast as can be, then stop
   tasktally simulate --backfill 8h --live          likewise, then go on live until Ctrl-C
   tasktally simulate --rate 50 --duration 10m      live for ten minutes, 50 tasks a second
   tasktally simulate --backfill 30d --rate 0.2 --duplicates 0.05 --late 0.05 --late-by 10m
+  tasktally simulate --backfill 1h --account AC… --token-file token
 
-A task makes about fourteen events. The same seed and start make the same events with the same sids; another start
+A task makes about fourteen events. The same seed and start make the same events with the same sids; another start \
 makes another set of workspaces. Without --backfill, --start or --duration it runs live until Ctrl-C.")]
 pub struct SimulateArgs {
     /// Seed of the centre.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+
+    /// Account of the centre (AC…) rather than one made up from the seed: a token of one account may send nothing else.
+    #[arg(long, value_name = "ACCOUNT_SID", value_parser = account)]
+    pub account: Option<AccountSid>,
 
     /// Workspaces.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = workspaces)]
@@ -87,6 +93,10 @@ impl SimulateArgs {
     pub fn goes_live(&self) -> bool {
         self.live || self.duration.is_some() || (self.backfill.is_none() && self.start.is_none())
     }
+}
+
+fn account(text: &str) -> Result<AccountSid, String> {
+    AccountSid::parse(text).map_err(|malformed| malformed.to_string())
 }
 
 fn workspaces(text: &str) -> Result<usize, String> {

@@ -80,13 +80,19 @@ const DAY: [u32; 24] =
 
 impl Centre {
     pub fn new(seed: u64, settings: Settings) -> Centre {
+        Centre::of_account(seed, settings, None)
+    }
+
+    /// Likewise, of this account rather than one that is drawn; nothing else is another.
+    pub fn of_account(seed: u64, settings: Settings, account_sid: Option<String>) -> Centre {
         let rate = settings.tasks_per_second.max(1e-6);
         let workers = (settings.workers * settings.workspaces) as f64;
         // Without workers there is nobody to keep busy: everything goes at the pace of real life.
         let pace = if workers == 0.0 { 1.0 } else { (workers * USEFUL_SHARE / rate / CYCLE_SECONDS).min(1.0) };
         let mut draw = Draw::new(seed, settings.start_ms, 0);
+        let drawn = draw.sid("AC");
         let mut stage = Stage {
-            account_sid: draw.sid("AC"),
+            account_sid: account_sid.unwrap_or(drawn),
             draw,
             now_us: settings.start_ms.saturating_mul(1000),
             workspace: 0,

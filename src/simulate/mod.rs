@@ -41,8 +41,9 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
     let server = Server::new(&args.connection)?;
     let now_ms = now_ms();
     let start_ms = start_ms(&args, now_ms)?;
-    let centre = Centre::new(args.seed, args.settings(start_ms));
-    let summary = summary::Summary::new(&centre, &args, start_ms, &server);
+    let account_sid = args.account.map(|account| account.to_string());
+    let centre = Centre::of_account(args.seed, args.settings(start_ms), account_sid);
+    let summary = summary::Summary::new(&centre, &args, start_ms);
     say(summary.opening());
 
     let disturbance = Disturbance {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use super::Centre;
 use super::args::SimulateArgs;
-use crate::cli::client::Server;
+use crate::cli::args::{ConnectionArgs, TlsArgs};
 use crate::cli::delivery::{Tally, reason_name};
 use crate::cli::text::{count, events_a_second, rfc3339, table};
 
@@ -17,8 +18,7 @@ const LISTED: usize = 10;
 pub(super) struct Summary {
     account_sid: String,
     workspace_sids: Vec<String>,
-    authority: String,
-    is_tls: bool,
+    connection: ConnectionArgs,
     seed: u64,
     start: String,
     workers: usize,
@@ -26,12 +26,11 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub fn new(centre: &Centre, args: &SimulateArgs, start_ms: i64, server: &Server) -> Summary {
+    pub fn new(centre: &Centre, args: &SimulateArgs, start_ms: i64) -> Summary {
         Summary {
             account_sid: centre.account_sid().to_owned(),
             workspace_sids: centre.workspace_sids(),
-            authority: server.authority().to_owned(),
-            is_tls: server.is_tls(),
+            connection: args.connection.clone(),
             seed: args.seed,
             start: rfc3339(start_ms),
             workers: args.workers,
@@ -76,8 +75,11 @@ impl Summary {
         for example in examples.values() {
             let _ = writeln!(text, "  for example {example}");
         }
-        text.push_str(&self.sids());
-        text.push_str(&self.tries());
+        // Of a workspace that the server does not know there is nothing to see.
+        if tally.accepted + tally.duplicates > 0 {
+            text.push_str(&self.sids());
+            text.push_str(&tries(self.workspace_sids.first(), &self.connection));
+        }
         text
     }
 
@@ -91,36 +93,102 @@ impl Summary {
         }
         text
     }
+}
 
-    fn tries(&self) -> String {
-        let Some(sid) = self.workspace_sids.first() else { return String::new() };
-        let authority = &self.authority;
-        let (address, security) = if self.is_tls {
-            (format!(" --address https://{authority} --tls-ca CA.pem"), "-cacert CA.pem")
-        } else if authority == "127.0.0.1:50051" {
-            (String::new(), "-plaintext")
-        } else {
-            (format!(" --address {authority}"), "-plaintext")
-        };
-        format!(
-            "Try:\n  tasktally get{address} {sid}\n  tasktally watch{address} {sid}\n  \
-             grpcurl {security} -d '{{\"workspace_sid\":\"{sid}\"}}' {authority} \
-             tasktally.v1.StatisticsService/GetStatistics\n"
-        )
+/// What to look at next, by the way that the events went. A token itself is not repeated.
+fn tries(workspace_sid: Option<&String>, connection: &ConnectionArgs) -> String {
+    let Some(sid) = workspace_sid else { return String::new() };
+    let authority = connection.address.split_once("://").map_or("", |(_, authority)| authority);
+    let (mut ours, mut theirs) = (String::new(), String::new());
+    if connection.address.starts_with("https://") {
+        ours = format!(" --address https://{authority}");
+    } else {
+        theirs.push_str(" -plaintext");
+        if authority != "127.0.0.1:50051" {
+            ours = format!(" --address {authority}");
+        }
     }
+    let TlsArgs { tls_ca, tls_cert, tls_key } = &connection.tls;
+    let files = [("--tls-ca", "-cacert", tls_ca), ("--tls-cert", "-cert", tls_cert), ("--tls-key", "-key", tls_key)];
+    for (our_flag, their_flag, file) in files {
+        if let Some(file) = file {
+            let _ = write!(ours, " {our_flag} {}", in_shell(file));
+            let _ = write!(theirs, " {their_flag} {}", in_shell(file));
+        }
+    }
+    let mut head = "Try:";
+    if let Some(file) = &connection.token.token_file {
+        let _ = write!(ours, " --token-file {}", in_shell(file));
+        let _ = write!(theirs, " -H \"authorization: Bearer $(cat {})\"", in_shell(file));
+    } else if connection.token.token.is_some() {
+        head = "Try, with the token in TASKTALLY_TOKEN:";
+        theirs.push_str(" -H \"authorization: Bearer $TASKTALLY_TOKEN\"");
+    }
+    format!(
+        "{head}\n  tasktally get{ours} {sid}\n  tasktally watch{ours} {sid}\n  \
+         grpcurl{theirs} -d '{{\"workspace_sid\":\"{sid}\"}}' {authority} \
+         tasktally.v1.StatisticsService/GetStatistics\n"
+    )
+}
+
+/// A file as a word of a command line.
+fn in_shell(file: &Path) -> String {
+    let text = file.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%".contains(&byte);
+    if text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn connection(flags: &str) -> ConnectionArgs {
+        let line = format!("tasktally simulate {flags}");
+        match crate::config::try_parse(line.split(' ').map(Into::into), None).unwrap().command {
+            crate::config::Command::Client(command) => command.connection().clone(),
+            _ => panic!("{line} is a client command"),
+        }
+    }
+
+    #[test]
+    fn what_to_try_takes_the_same_way_and_tells_no_token() {
+        let sid = "WS1".to_owned();
+        let flags = "--address https://stats:7 --tls-ca ca.pem --tls-cert me.pem --tls-key me's.key --token-file token";
+        let text = tries(Some(&sid), &connection(flags));
+        let shown = flags.replace("me's.key", "'me'\\''s.key'");
+        assert!(
+            text.starts_with(&format!("Try:\n  tasktally get {shown} WS1\n  tasktally watch {shown} WS1\n")),
+            "{text}"
+        );
+        assert!(text.contains("-cacert ca.pem -cert me.pem") && text.contains("Bearer $(cat token)"), "{text}");
+        let text = tries(Some(&sid), &connection("--token tt_secret"));
+        assert!(text.contains("TASKTALLY_TOKEN") && !text.contains("tt_secret"), "{text}");
+    }
+
+    #[test]
+    fn what_failed_outright_has_nothing_to_try() {
+        let summary = Summary {
+            account_sid: "AC1".to_owned(),
+            workspace_sids: vec!["WS1".to_owned()],
+            connection: connection("--address stats:7"),
+            seed: 1,
+            start: String::new(),
+            workers: 1,
+            rate: 1.0,
+        };
+        let rejected = Tally { rejected: BTreeMap::from([(4, 3)]), ..Tally::default() };
+        for tally in [Tally::default(), rejected] {
+            let text = summary.closing(&tally, &BTreeMap::new(), Duration::from_secs(2));
+            assert!(!text.contains("Try") && !text.contains("WS1"), "{text}");
+        }
+    }
+
     #[test]
     fn the_end_says_what_became_of_the_events_and_what_to_try() {
         let summary = Summary {
             account_sid: "AC1".to_owned(),
             workspace_sids: vec!["WS1".to_owned(), "WS2".to_owned()],
-            authority: "stats:7".to_owned(),
-            is_tls: false,
+            connection: connection("--address stats:7"),
             seed: 1,
             start: "2026-01-31T08:00:00.000Z".to_owned(),
             workers: 60,

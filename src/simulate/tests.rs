@@ -252,3 +252,14 @@ fn what_is_under_way_can_be_drained() {
     assert!(rest.iter().all(|delivery| delivery.due_ms >= last.due_ms));
     assert_eq!(disturbed.drain().count(), 0);
 }
+
+#[test]
+fn a_given_account_is_the_only_difference() {
+    let account = format!("AC{}", "a".repeat(32));
+    let drawn: Vec<Event> = Centre::new(3, settings(2, 10, 1.0)).take(2_000).collect();
+    let given = Centre::of_account(3, settings(2, 10, 1.0), Some(account.clone())).take(2_000);
+    for (drawn, given) in drawn.into_iter().zip(given) {
+        assert_ne!(drawn.account_sid, account);
+        assert_eq!(given, Event { account_sid: account.clone(), ..drawn });
+    }
+}
