@@ -196,23 +196,30 @@ async fn damage_is_named_and_what_is_safe_is_exported() {
     let named = format!("positions {first} to {}", first + events - 1);
     let found = run("verify", dir.path(), &[]);
     assert_eq!(found.code, Some(1), "{found:?}");
-    for said in [&named[..], "a start     is refused", "1 finding of damage", &format!("-{}\n", first - 1)] {
+    let next = format!("export {} --all --skip-damaged", dir.path().display());
+    let many = format!("wrong checksum: {events} event");
+    for said in
+        [&named[..], "a start     is refused", "1 finding of damage", &format!("-{}\n", first - 1), &next, &many]
+    {
         assert!(found.out.contains(said), "{said:?} in {found:?}");
     }
     let stopped = run("export", dir.path(), &["--all"]);
     assert_eq!(stopped.code, Some(5), "{stopped:?}");
     assert!(stopped.err.contains(&named) && stopped.err.contains("--skip-damaged"), "{stopped:?}");
+    assert_eq!(stopped.err.matches(&dir.path().display().to_string()).count(), 1, "named once: {stopped:?}");
+    assert!(stopped.err.contains("restore a backup"), "{stopped:?}");
     let file = dir.path().join("part.ndjson");
     let stopped = run("export", dir.path(), &["--output", file.to_str().unwrap()]);
     assert!(stopped.code == Some(5) && !file.exists(), "{stopped:?}");
     let skipped = run("export", dir.path(), &["--all", "--skip-damaged"]);
     assert_eq!(skipped.code, Some(1), "{skipped:?}");
-    assert!(skipped.err.contains(&named), "{skipped:?}");
+    assert!(skipped.err.contains(&named) && skipped.err.contains("1 damaged place skipped"), "{skipped:?}");
     assert_eq!(skipped.out.lines().count(), whole - events as usize);
     // What is there is not written over.
     fs::write(&file, "mine").unwrap();
     let stopped = run("export", dir.path(), &["--all", "--skip-damaged", "--output", file.to_str().unwrap()]);
     assert!(stopped.code == Some(5) && fs::read(&file).unwrap() == b"mine", "{stopped:?}");
+    assert!(stopped.err.contains("choose another name"), "{stopped:?}");
     fs::remove_file(&file).unwrap();
     let before = contents(dir.path());
     let refused = run("rebuild", dir.path(), &[]);
@@ -230,8 +237,18 @@ async fn a_directory_in_use_or_not_there_is_not_touched() {
         let refused = run(command, dir.path(), &[]);
         assert_eq!(refused.code, Some(5), "{refused:?}");
         assert!(refused.err.contains(&format!("in use by process {}", server.id())), "{refused:?}");
+        assert!(refused.err.contains("tasktally backup"), "{refused:?}");
         let nowhere = run(command, &dir.path().join("nowhere"), &[]);
         assert_eq!(nowhere.code, Some(5), "{nowhere:?}");
+        let expected = format!("error: {} is not a data directory: ", dir.path().join("nowhere").display());
+        assert!(nowhere.err.contains(&expected), "{nowhere:?}");
+        let empty = tempfile::tempdir().unwrap();
+        let other = run(command, empty.path(), &[]);
+        assert!(other.code == Some(5) && other.err.contains("there is no journal.db in it"), "{other:?}");
     }
+    let backup = tasktally(["backup", dir.path().to_str().unwrap(), "--address", &server.address]);
+    assert_eq!(backup.code, Some(5), "{backup:?}");
+    let expected = format!("error: {} is there already: choose another name\n", dir.path().display());
+    assert_eq!(backup.err, expected);
     assert!(!dir.path().join("nowhere").exists());
 }

@@ -197,8 +197,8 @@ pub struct IngestArgs {
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-The server goes on meanwhile; the copy is as of one position, with everything that was acknowledged before the command. It
-is written beside DEST as DEST.partial, verified as `tasktally verify` does, and renamed at the end: what is at DEST is
+The server goes on meanwhile; the copy is as of one position, with everything that was acknowledged before the command. It \
+is written beside DEST as DEST.partial, verified as `tasktally verify` does, and renamed at the end: what is at DEST is \
 complete. --timeout is the time that the server may be silent. To restore, start a server on DEST.")]
 pub struct BackupArgs {
     /// Directory to make; it must not be there, or be empty.
@@ -211,8 +211,8 @@ pub struct BackupArgs {
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Undoes a wrong first binding: an event of the wrong account has named the workspace first, and those of the right one are
-refused. Its statistics, its events and its account are gone, durably; then its events may be sent again, with the sids
+Undoes a wrong first binding: an event of the wrong account has named the workspace first, and those of the right one are \
+refused. Its statistics, its events and its account are gone, durably; then its events may be sent again, with the sids \
 that they had. Only a backup brings back what was forgotten. Repeating it is safe: NOT_FOUND means that it is done.")]
 pub struct ForgetArgs {
     /// Sid of the workspace (WS…).

@@ -21,6 +21,9 @@ pub enum Failure {
     Usage(String),
     #[error("{what}: {error}")]
     Local { what: String, error: io::Error },
+    /// A data directory, named in the text.
+    #[error("{0}")]
+    Data(String),
     /// The server took nothing for as long as we were told to try.
     #[error("gave up after {} tries: {}", .tries, describe(.last))]
     GaveUp { tries: u32, last: Box<Status> },
@@ -55,7 +58,7 @@ impl Failure {
             Failure::Call(_) => EXIT_REQUEST,
             Failure::GaveUp { .. } => EXIT_UNAVAILABLE,
             Failure::Usage(_) => EXIT_USAGE,
-            Failure::Local { .. } => EXIT_LOCAL,
+            Failure::Local { .. } | Failure::Data(_) => EXIT_LOCAL,
             Failure::Mismatch { mismatch, .. } => mismatch.exit_code(),
         }
     }

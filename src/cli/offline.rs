@@ -12,13 +12,13 @@ use clap::{Args, Subcommand};
 use super::client::now_ms;
 use super::failure::{EXIT_REFUSED, Failure};
 use super::progress::Progress;
-use super::text::count;
+use super::text::{count, counted};
 use super::{finish, json, print, say};
 use crate::api::encode;
 use crate::config::duration_within;
 use crate::event::Millis;
 use crate::limits;
-use crate::upkeep::{self, Exported, Listener, Rebuilt, Report, UpkeepError};
+use crate::upkeep::{self, Exported, Listener, OpenError, ReadError, Rebuilt, Report, UpkeepError};
 
 /// Ranges of positions that are listed one by one.
 const MOST_RANGES: usize = 20;
@@ -35,8 +35,8 @@ pub enum OfflineCommand {
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Reads and decodes everything: SQLite's own check, every row's checksums, blocks, carry-overs and checkpoints; tries a start
-without writing; and, where there is a checkpoint, derives the state from the log alone and compares the figures of every
+Reads and decodes everything: SQLite's own check, every row's checksums, blocks, carry-overs and checkpoints; tries a start \
+without writing; and, where there is a checkpoint, derives the state from the log alone and compares the figures of every \
 workspace and channel. Takes about the memory of two servers. Changes nothing but the LOCK file, which it holds meanwhile.
 
 Exit codes: 0 nothing is damaged; 1 something is; 5 it cannot be looked at (not there, in use, unreadable).")]
@@ -51,14 +51,14 @@ pub struct VerifyArgs {
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Each line is a tasktally.v1.Event in canonical protobuf JSON, in the order of acceptance: what admission accepted, with
+Each line is a tasktally.v1.Event in canonical protobuf JSON, in the order of acceptance: what admission accepted, with \
 every field. `tasktally ingest` into an empty server gives equal statistics, as far as there are events. Not in them:
  - events older than --retention: an ingest refuses them. --all exports them as well;
- - what is carried over from rows that were dropped: workers, activities and ends of tasks whose last events are older
+ - what is carried over from rows that were dropped: workers, activities and ends of tasks whose last events are older \
    than the retention. They have no events any more; the command says how many there are. A backup keeps them;
  - events of a workspace from before it was forgotten.
 
-Exit codes: 0 done; 1 done, but damaged rows were skipped; 5 damage without --skip-damaged, or the directory cannot be
+Exit codes: 0 done; 1 done, but damaged rows were skipped; 5 damage without --skip-damaged, or the directory cannot be \
 read, or the output cannot be written.")]
 pub struct ExportArgs {
     /// The data directory; no server may have it.
@@ -83,7 +83,7 @@ pub struct ExportArgs {
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Reads the whole log first; the old checkpoints go once the new one is on disk. The figures are the same before and after,
+Reads the whole log first; the old checkpoints go once the new one is on disk. The figures are the same before and after, \
 unless a checkpoint was wrong.
 
 Exit codes: 0 done; 5 the log is damaged, the directory is in use or cannot be written: nothing was changed.")]
@@ -150,10 +150,41 @@ pub(super) fn teller(findings_out: bool) -> Teller {
 }
 
 pub(super) fn failed(dir: &Path, error: UpkeepError) -> Failure {
-    match error {
-        UpkeepError::Sink(error) => Failure::local("the output", error),
-        error => Failure::local(dir.display().to_string(), io::Error::other(error)),
-    }
+    let shown = dir.display();
+    let words = error.to_string();
+    // Most errors name the file, which is in the directory.
+    let named = |words: String| if words.contains(&shown.to_string()) { words } else { format!("{shown}: {words}") };
+    Failure::Data(match error {
+        UpkeepError::Sink(error) => return Failure::local("the output", error),
+        UpkeepError::Open(OpenError::Io { doing: "read", source, .. })
+            if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            let why = if dir.is_dir() { "there is no journal.db in it" } else { "there is no such directory" };
+            format!("{shown} is not a data directory: {why}")
+        }
+        UpkeepError::Open(OpenError::Held { .. }) => {
+            format!("{words}\n  to copy the data of a server that runs: tasktally backup DEST")
+        }
+        UpkeepError::Taken(_) => format!("{words}: choose another name"),
+        UpkeepError::Open(OpenError::Damaged(_))
+        | UpkeepError::Read(ReadError::Damaged(_))
+        | UpkeepError::Recover(_) => {
+            format!("{}\n  {}", named(words), way_on(dir))
+        }
+        UpkeepError::Damaged { .. } | UpkeepError::Undecoded { .. } => {
+            format!("{}\n  or restore a backup: tasktally serve --data-dir BACKUP", named(words))
+        }
+        _ => named(words),
+    })
+}
+
+/// What to do about a log that is damaged.
+fn way_on(dir: &Path) -> String {
+    let dir = dir.display();
+    format!(
+        "restore a backup (tasktally serve --data-dir BACKUP), or take out what is sound: \
+         tasktally export {dir} --all --skip-damaged -o events.ndjson"
+    )
 }
 
 fn verify(args: &VerifyArgs) -> Result<u8, Failure> {
@@ -161,8 +192,20 @@ fn verify(args: &VerifyArgs) -> Result<u8, Failure> {
     let report = upkeep::verify(&args.dir, Millis(now_ms()), args.retention.as_ms(), &mut teller);
     teller.progress.finish();
     let report = report.map_err(|error| failed(&args.dir, error))?;
-    print(summary(&report))?;
+    print(summary(&report) + &next_step(&args.dir, &report))?;
     Ok(if report.findings > 0 || report.start.is_err() { EXIT_REFUSED } else { 0 })
+}
+
+fn next_step(dir: &Path, report: &Report) -> String {
+    match (&report.start, report.findings) {
+        (Ok(_), 0) => String::new(),
+        (Err(_), _) => format!("next: {}\n", way_on(dir)),
+        (Ok(_), _) => format!(
+            "next: where only a checkpoint is damaged: tasktally rebuild {}; else {}\n",
+            dir.display(),
+            way_on(dir)
+        ),
+    }
 }
 
 fn summary(report: &Report) -> String {
@@ -172,12 +215,12 @@ fn summary(report: &Report) -> String {
     let _ = writeln!(text, "end         {said}");
     let checkpoint = checkpoint.map_or("none".to_owned(), |position| format!("of position {position}"));
     let _ = writeln!(text, "checkpoint  {checkpoint}");
-    let _ = writeln!(text, "rows        {} sound, {} carry-overs", count(*rows), count(*carries));
+    let _ = writeln!(text, "rows        {} sound, {}", count(*rows), counted(*carries, "carry-over"));
     let positions: u64 = safe.iter().map(|(first, last)| last - first + 1).sum();
     let listed = safe.iter().take(MOST_RANGES).map(|(first, last)| format!("{first}-{last}")).collect::<Vec<_>>();
     let more =
         if safe.len() > MOST_RANGES { format!(" and {} more ranges", safe.len() - MOST_RANGES) } else { String::new() };
-    let _ = writeln!(text, "safe        {} positions: {}{more}", count(positions), listed.join(" "));
+    let _ = writeln!(text, "safe        {}: {}{more}", counted(positions, "position"), listed.join(" "));
     let _ = writeln!(text, "gone        {} dropped past the retention, {} lost earlier", count(*dropped), count(*lost));
     let _ = match start {
         Ok(words) => writeln!(text, "a start     {words}"),
@@ -185,8 +228,7 @@ fn summary(report: &Report) -> String {
     };
     let _ = match findings {
         0 => writeln!(text, "nothing is damaged"),
-        1 => writeln!(text, "1 finding of damage, above"),
-        many => writeln!(text, "{many} findings of damage, above"),
+        many => writeln!(text, "{} of damage, above", counted(*many, "finding")),
     };
     text
 }
@@ -196,7 +238,12 @@ fn export(args: &ExportArgs) -> Result<u8, Failure> {
         None => write_events(args, io::stdout().lock()),
         Some(path) => {
             let failed = |error| Failure::local(path.display().to_string(), error);
-            let file = File::create_new(path).map_err(failed)?;
+            let file = File::create_new(path).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    Failure::Data(format!("{} is there already: choose another name", path.display()))
+                }
+                _ => failed(error),
+            })?;
             // What is only a part must not be taken for the whole.
             write_events(args, &file)
                 .and_then(|exported| file.sync_all().map_err(failed).map(|()| exported))
@@ -227,27 +274,27 @@ fn write_events(args: &ExportArgs, out: impl Write) -> Result<Exported, Failure>
 
 fn tell_exported(exported: &Exported, all: bool) {
     let Exported { events, too_old, forgotten, skipped, carried, carried_workers, carried_activities } = *exported;
-    say(format_args!("{} events exported", count(events)));
+    say(format_args!("{} exported", counted(events, "event")));
     if too_old > 0 && !all {
         say(format_args!(
-            "{} events older than the retention left out; --all exports them, an ingest refuses them",
-            count(too_old)
+            "{} older than the retention left out; --all exports them, an ingest refuses them",
+            counted(too_old, "event")
         ));
     }
     if forgotten > 0 {
-        say(format_args!("{} events of workspaces forgotten later left out", count(forgotten)));
+        say(format_args!("{} of workspaces forgotten later left out", counted(forgotten, "event")));
     }
     if carried > 0 {
         say(format_args!(
-            "not exported: what is carried over from rows that are gone, of {} workspaces, {} workers and {} activities; \
+            "not exported: what is carried over from rows that are gone, of {}, {} and {} activities; \
              a backup keeps it",
-            count(carried),
-            count(carried_workers),
+            counted(carried, "workspace"),
+            counted(carried_workers, "worker"),
             count(carried_activities)
         ));
     }
     if skipped > 0 {
-        say(format_args!("{} damaged places skipped, see above", count(skipped)));
+        say(format_args!("{} skipped, see above", counted(skipped, "damaged place")));
     }
 }
 
@@ -256,6 +303,6 @@ fn rebuild(args: &RebuildArgs) -> Result<u8, Failure> {
     let rebuilt = upkeep::rebuild(&args.dir, args.retention.as_ms(), &mut teller);
     teller.progress.finish();
     let Rebuilt { position, workspaces, .. } = rebuilt.map_err(|error| failed(&args.dir, error))?;
-    print(format!("a checkpoint of position {position}, {} workspaces\n", count(workspaces as u64)))?;
+    print(format!("a checkpoint of position {position}, {}\n", counted(workspaces as u64, "workspace")))?;
     Ok(0)
 }

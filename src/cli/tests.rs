@@ -309,3 +309,33 @@ async fn a_health_check_tells_serving_from_not_serving_from_unreachable() {
     let (line, code) = check("healthcheck --timeout 1s", nobody().await).await.unwrap();
     assert!(code == 2 && line.starts_with("UNREACHABLE: UNAVAILABLE"), "{line}");
 }
+
+/// Lines that are broken by hand are broken again where the terminal is narrower, and words stand alone.
+#[test]
+fn the_paragraphs_of_each_help_are_wrapped_by_the_terminal_alone() {
+    for name in [
+        "simulate",
+        "ingest",
+        "healthcheck",
+        "get",
+        "cumulative",
+        "watch",
+        "backup",
+        "forget",
+        "verify",
+        "export",
+        "rebuild",
+        "credentials new",
+        "credentials check",
+    ] {
+        let line = format!("tasktally {name} --help");
+        let help = try_parse(line.split(' ').map(Into::into), None).unwrap_err().to_string();
+        let lines: Vec<&str> = help.lines().collect();
+        for window in lines.windows(3) {
+            let [before, line, after] = window else { continue };
+            let is_text = |line: &str| !line.is_empty() && !line.starts_with("  ") && !line.ends_with(':');
+            let alone = before.len() > 60 && line.len() < 50 && !line.ends_with(['.', ';']);
+            assert!(!(alone && [before, line, after].into_iter().all(|line| is_text(line))), "{name}: {window:#?}");
+        }
+    }
+}

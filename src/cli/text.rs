@@ -50,6 +50,11 @@ pub fn count(number: impl Into<i128>) -> String {
     if number < 0 { format!("-{text}") } else { text }
 }
 
+/// `1 workspace`, `12,345 workspaces`.
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// The two largest units, rounded down: `450ms`, `4.2s`, `1m 23s`, `2h 5m`, `3d 4h`; a dash for none.
 pub fn duration(duration: Option<ProtoDuration>) -> String {
     let Some(duration) = duration else { return "-".to_owned() };

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Listener, UpkeepError, verify};
+use super::{Listener, UpkeepError, counted, verify};
 use crate::event::Millis;
 use crate::journal::CopyIn;
 
@@ -74,7 +74,7 @@ impl Incoming {
             return Err(UpkeepError::Unsound(why.clone()));
         }
         if report.findings > 0 {
-            return Err(UpkeepError::Unsound(format!("{} findings of damage, above", report.findings)));
+            return Err(UpkeepError::Unsound(format!("{} of damage, above", counted(report.findings, "finding"))));
         }
         let failed = |doing, path: &Path| {
             let path = path.to_path_buf();

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{Listener, UpkeepError};
+use super::{Listener, UpkeepError, told};
 use crate::event::{Event, Millis, WorkspaceSid};
 use crate::journal::{Found, Record, Survey};
 use crate::pipeline::offline::{self, CarriedOver};
@@ -54,7 +54,7 @@ pub fn export(
             }
             Found::Gone { .. } => Ok(()),
             Found::Damage(damage) => {
-                let words = damage.to_string();
+                let words = told(&damage);
                 export.skip(words, |dir| UpkeepError::Damaged { dir, damage })
             }
         };

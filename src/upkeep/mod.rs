@@ -19,7 +19,8 @@ pub use export::{Exported, export};
 pub use rebuild::{Rebuilt, rebuild};
 pub use verify::{Report, verify};
 
-use crate::journal::{CopyError, Damage, OpenError, ReadError};
+use crate::journal::{CopyError, Damage};
+pub use crate::journal::{OpenError, ReadError};
 use crate::pipeline::RecoveryError;
 
 /// Hears of long work while it goes on.
@@ -28,6 +29,20 @@ pub trait Listener {
     fn progress(&mut self, position: u64, of: u64);
     /// Something is damaged, or otherwise worth a line.
     fn finding(&mut self, words: String);
+}
+
+/// Damage in words, and how much it takes with it: a compressed row is of many that were written one by one.
+fn told(damage: &Damage) -> String {
+    match damage {
+        Damage::NoBody { first, last } | Damage::Body { first, last } | Damage::Block { first, last } => {
+            format!("{damage}: {}", counted(last - first + 1, "event"))
+        }
+        _ => damage.to_string(),
+    }
+}
+
+fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Why the work was not done.
@@ -39,7 +54,7 @@ pub enum UpkeepError {
     Read(#[from] ReadError),
     #[error("the log does not give a state: {0}")]
     Recover(#[from] RecoveryError),
-    #[error("{}: {damage}; --skip-damaged goes on without", dir.display())]
+    #[error("{}: {}; --skip-damaged goes on without", dir.display(), told(damage))]
     Damaged { dir: PathBuf, damage: Damage },
     #[error("{}: the events at positions {first} to {last} cannot be read: {why}; --skip-damaged goes on without", dir.display())]
     Undecoded { dir: PathBuf, first: u64, last: u64, why: String },

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::{Listener, UpkeepError};
+use super::{Listener, UpkeepError, counted, told};
 use crate::event::Millis;
 use crate::journal::{Found, Journal, Record, Survey, checkpoint};
 use crate::pipeline::offline::{self, Snapshot};
@@ -107,7 +107,7 @@ impl Look<'_> {
                     let positions = last - first + 1;
                     *if lost { &mut self.report.lost } else { &mut self.report.dropped } += positions;
                 }
-                Found::Damage(damage) => self.damage(damage.to_string()),
+                Found::Damage(damage) => self.damage(told(&damage)),
             }
             ControlFlow::Continue(())
         })?;
@@ -184,14 +184,14 @@ impl Look<'_> {
         };
         let Some(snapshot) = snapshot else {
             let state = offline::derive(&mut journal, retention_ms).map_err(|error| error.to_string())?;
-            return Ok(format!("reads all rows: {} workspaces", state.workspaces.len()));
+            return Ok(format!("reads all rows: {}", counted(state.workspaces.len() as u64, "workspace")));
         };
         let position = snapshot.position;
         let mut state = snapshot.catch_up(&mut journal).map_err(|error| error.to_string())?;
         let words = format!(
-            "takes the checkpoint of position {position} and {} events after it: {} workspaces",
-            state.replayed,
-            state.workspaces.len()
+            "takes the checkpoint of position {position} and {} after it: {}",
+            counted(state.replayed, "event"),
+            counted(state.workspaces.len() as u64, "workspace")
         );
         if self.report.findings > 0 {
             return Ok(words);
