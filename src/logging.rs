@@ -14,6 +14,8 @@ use crate::config::{LogConfig, LogFormat};
 /// A subscriber has been set already.
 pub fn init(config: &LogConfig) -> Result<(), TryInitError> {
     let builder = fmt()
+        // The library would complain with `eprintln!`, which panics: whoever read standard error may have gone.
+        .log_internal_errors(false)
         .with_env_filter(filter(config))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());

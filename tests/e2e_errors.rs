@@ -264,23 +264,45 @@ async fn raw_with_timeout(client: &Client, body: Bytes, timeout: &str) -> Status
         .unwrap_err()
 }
 
+/// The end of a pipe that nobody reads.
+fn unread() -> std::process::Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
 /// `tasktally get WS… 2>&1 | true`: whoever reads has gone before there is anything to read.
 #[test]
 fn a_failure_that_nobody_reads_keeps_its_exit_code() {
-    use std::process::{Command, Stdio};
+    use std::process::Command;
     let server = Launch::ephemeral().start();
-    let closed = || {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        Stdio::from(writer)
-    };
     let code = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tasktally"));
-        command.args(arguments).env_remove("RUST_LOG").stdout(closed()).stderr(closed());
+        command.args(arguments).env_remove("RUST_LOG").stdout(unread()).stderr(unread());
         command.status().unwrap().code()
     };
     assert_eq!(code(&["get", &workspace(), "--address", &server.address]), Some(3));
     assert_eq!(code(&["credentials", "check", "/nowhere/credentials.toml"]), Some(5));
     assert_eq!(code(&["verify", "/nowhere/data"]), Some(5));
     server.stop();
+}
+
+/// Whatever collects a server's log may end before it.
+#[test]
+fn a_server_whose_log_nobody_reads_serves_and_stops_in_order() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tasktally"));
+    command.args(["serve", "--ephemeral", "--listen", "127.0.0.1:0", "--log-level", "debug"]).env_remove("RUST_LOG");
+    let mut child = command.stdout(Stdio::piped()).stderr(unread()).spawn().unwrap();
+    let mut line = String::new();
+    // Open to the end: standard output is not what this is about.
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
+    let checked = common::process::tasktally(["healthcheck", "--address", &address]);
+    let term = format!("kill -TERM {}", child.id());
+    Command::new("sh").args(["-c", &term]).status().unwrap();
+    let status = common::eventually_blocking("the server ends", || child.try_wait().unwrap());
+    assert_eq!((checked.code, status.code()), (Some(0), Some(0)), "{line:?} {checked:?}");
 }
