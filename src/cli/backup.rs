@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::interrupt;
 use super::offline::{failed, teller};
 use super::progress::Progress;
-use super::text::count;
+use super::text::{count, counted};
 use crate::api::proto::v1::{BackupRequest, BackupResponse};
 use crate::event::Millis;
 use crate::limits;
@@ -46,9 +46,9 @@ pub async fn run(args: BackupArgs) -> Result<String, Failure> {
     let finished = incoming.finish(Millis(now_ms()), retention_ms, &mut teller);
     let BackedUp { position, rows } = finished.map_err(|error| failed(&args.dest, error))?;
     Ok(format!(
-        "{}: position {position}, {} rows, {} bytes, verified\nserve it with: tasktally serve --data-dir {}\n",
+        "{}: position {position}, {}, {} bytes, verified\nserve it with: tasktally serve --data-dir {}\n",
         args.dest.display(),
-        count(rows),
+        counted(rows, "row"),
         count(taken),
         args.dest.display()
     ))

@@ -286,11 +286,12 @@ fn tell_exported(exported: &Exported, all: bool) {
     }
     if carried > 0 {
         say(format_args!(
-            "not exported: what is carried over from rows that are gone, of {}, {} and {} activities; \
+            "not exported: what is carried over from rows that are gone, of {}, {} and {} {}; \
              a backup keeps it",
             counted(carried, "workspace"),
             counted(carried_workers, "worker"),
-            count(carried_activities)
+            count(carried_activities),
+            if carried_activities == 1 { "activity" } else { "activities" }
         ));
     }
     if skipped > 0 {
