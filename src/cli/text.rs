@@ -134,11 +134,8 @@ mod tests {
     fn numbers_have_their_thousands_apart() {
         for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (-1_234_567, "-1,234,567")] {
             assert_eq!(count(number), text);
-            assert_eq!(
-                [counted(0, "row"), counted(1, "row"), counted(1_234, "row")],
-                ["0 rows", "1 row", "1,234 rows"]
-            );
         }
+        assert_eq!([counted(0, "row"), counted(1, "row"), counted(1_234, "row")], ["0 rows", "1 row", "1,234 rows"]);
     }
 
     #[test]
