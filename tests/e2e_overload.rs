@@ -157,9 +157,10 @@ fn judge_work(peak: &Phase, over: &Phase, [small, large]: [f64; 2], can: f64) {
     let (of_peak, work_of_peak) = (over.a_cpu_second() / peak.a_cpu_second(), work(over) / work(peak));
     println!("peak: {:.0} events a second, {:.0} a CPU second", peak.a_second(), peak.a_cpu_second());
     println!(
-        "offered {:.2} x for {:.1} s: {:.0} events a second acknowledged ({:.0} % of the peak), {:.0} a CPU second \
-         ({:.0} %, and {:.0} % of its work); {:?}",
+        "offered {:.2} x what it could do with a core, {:.2} x what it did a second, for {:.1} s: {:.0} events a \
+         second acknowledged ({:.0} % of the peak), {:.0} a CPU second ({:.0} %, and {:.0} % of its work); {:?}",
         over.tally.offered as f64 / over.took.as_secs_f64() / can,
+        over.tally.offered as f64 / over.took.as_secs_f64() / peak.a_second(),
         over.took.as_secs_f64(),
         over.a_second(),
         100.0 * over.a_second() / peak.a_second(),
