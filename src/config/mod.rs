@@ -61,34 +61,39 @@ pub enum LogFormat {
     Json,
 }
 
+/// No line is longer than a terminal of 80 columns takes: what clap has to wrap here loses its columns.
 const EXAMPLES: &str = "\
 Examples:
-  tasktally                                    serve on 127.0.0.1:50051, data in ./tasktally-data
-  tasktally serve --listen 0.0.0.0:50051 --data-dir /var/lib/tasktally
-  tasktally --ephemeral                        try it without disk; `serve` may be left out before flags
-  tasktally simulate --backfill 1h             send an hour of a contact centre's events
-  tasktally get                                the statistics (or, with several workspaces, their list)
+  tasktally                            serve on 127.0.0.1:50051, data in
+                                       ./tasktally-data
+  tasktally --ephemeral                try it without disk
+  tasktally simulate --backfill 1h     an hour of a contact centre's events
+  tasktally get                        the statistics, or the workspaces
   tasktally cumulative WS... --minutes 480 --split 5,30
-  tasktally watch WS...                        a live view
-  tasktally ingest events.ndjson               load events, one JSON object a line
-  tasktally healthcheck                        for probes
+  tasktally watch WS...                a live view
+  tasktally ingest events.ndjson       load events, one JSON object a line
+  tasktally healthcheck                for probes
   tasktally credentials new --name pump --roles ingest >> credentials.toml
-  tasktally backup /backup/monday              of the running server; restore: serve --data-dir /backup/monday
-  tasktally verify /var/lib/tasktally          looks for damage in a data directory that no server has
-  tasktally export /var/lib/tasktally -o events.ndjson
+  tasktally backup /backup/monday      of the running server; restore:
+                                       serve --data-dir /backup/monday
+  tasktally verify DIR                 looks for damage, server stopped
+  tasktally export DIR -o events.ndjson
 
 Exit codes:
   0  done
-  1  done, but events were refused (ingest, simulate), or NOT_SERVING (healthcheck), or the server failed (serve), or
-     damage was found (verify) or skipped (export --skip-damaged)
-  2  bad usage; of healthcheck also: unreachable
+  1  events were refused (ingest, simulate), NOT_SERVING (healthcheck), the
+     server failed (serve), damage was found (verify) or skipped (export),
+     something is wrong in the file (credentials check)
+  2  bad usage; TLS on one side only; of healthcheck also: unreachable
   3  the server refuses the request as it is: do not repeat it unchanged
   4  the server cannot be reached, is overloaded or too slow: try again later
   5  something on this side failed: a file, the terminal
-  6  the server does not know us, or not as somebody who may do this: see --token-file
+  6  we and the server do not know each other, or we may not do this: see
+     --token-file, --tls-ca, --tls-cert
 130  stopped by a second signal, or Ctrl-C while loading
 
-Each flag can also be set by the variable that its --help names; flags win over variables.";
+Where its --help names a variable, a flag can also be set by that; flags win
+over variables.";
 
 #[derive(Parser)]
 #[command(

@@ -21,6 +21,11 @@ fn the_command_line_is_well_formed() {
 }
 
 #[test]
+fn examples_and_exit_codes_fit_into_a_terminal() {
+    assert!(super::EXAMPLES.lines().all(|line| line.chars().count() < 80));
+}
+
+#[test]
 fn serve_is_what_no_command_means() {
     assert_eq!(serve("tasktally"), serve("tasktally serve"));
     let config = serve("tasktally --listen 127.0.0.1:0 --ephemeral");
