@@ -22,7 +22,7 @@ use tonic::service::Routes;
 use crate::access::{AccessError, Gate};
 use crate::api::encode::Links;
 use crate::api::{self, Api, ApiLimits};
-use crate::config::{Reflection, ServeConfig};
+use crate::config::{Reflection, ServeConfig, reachable};
 use crate::journal::{Journal, OpenError};
 use crate::pipeline::{
     self, AccountLimits, GrowthLimits, JournalHealth, Pipeline, RecoveryError, Running, SystemClock,
@@ -257,11 +257,7 @@ fn greet(config: &ServeConfig, address: SocketAddr, probes: Option<&Probes>) {
         std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()).display().to_string()
     };
     let health = probes.map_or(String::new(), |probes| format!("health {} (plaintext)\n", probes.address));
-    // Nobody can connect to "any address", and no certificate names it.
-    let host = match address.ip().is_unspecified() {
-        true => format!("localhost:{}", address.port()),
-        false => address.to_string(),
-    };
+    let host = reachable(address);
     let (url, ca, security) = if config.tls.is_on() {
         (format!("https://{host}"), " --tls-ca CA.pem", "-cacert CA.pem")
     } else {

@@ -28,7 +28,7 @@ pub use bounds::bytes_or_none as parse_bytes;
 pub use connections::ConnectionSettings;
 #[doc(hidden)] // likewise
 pub use duration_within as parse_duration;
-pub use serve::ServeConfig;
+pub use serve::{ServeConfig, reachable};
 pub use tls::{ClientAuth, TlsSettings};
 
 /// What the process was asked to do.
@@ -180,8 +180,8 @@ fn checked(mut config: Box<ServeConfig>, given: Option<&ArgMatches>) -> Result<B
             let mut cli = Cli::command();
             // Else the usage below the sentence would be that of the whole program.
             cli.build();
-            let serve = cli.find_subcommand_mut("serve").map_or_else(Cli::command, |serve| serve.clone());
-            Err(serve.clone().error(ErrorKind::ArgumentConflict, why))
+            let mut usage = cli.find_subcommand("serve").cloned().unwrap_or(cli);
+            Err(usage.error(ErrorKind::ArgumentConflict, why))
         }
     }
 }

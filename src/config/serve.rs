@@ -67,11 +67,14 @@ impl ServeConfig {
         let scheme = if self.tls.is_on() { "https" } else { "http" };
         match &self.public_url {
             Some(url) => url.clone(),
-            // "Every address" is none that a client could open.
-            None if bound.ip().is_unspecified() => format!("{scheme}://localhost:{}", bound.port()),
-            None => format!("{scheme}://{bound}"),
+            None => format!("{scheme}://{}", reachable(bound)),
         }
     }
+}
+
+/// Where a client on this host can open what is bound so: "every address" is none, and no certificate names it.
+pub fn reachable(bound: SocketAddr) -> String {
+    if bound.ip().is_unspecified() { format!("localhost:{}", bound.port()) } else { bound.to_string() }
 }
 
 pub(super) fn cores() -> usize {

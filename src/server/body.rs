@@ -14,7 +14,7 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::BoxError;
 
-/// A body that fails with DEADLINE_EXCEEDED once it has taken longer than its bound.
+/// A body that fails with REQUEST_TOO_SLOW once it has taken longer than its bound.
 pub(super) struct Timely<B> {
     inner: B,
     bound: Duration,

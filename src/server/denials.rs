@@ -5,12 +5,12 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
+use tokio::time::Instant;
+
+use super::peers::Said;
 use crate::access::Denied;
 
-/// Least time between two lines about one reason.
-const QUIET_FOR: Duration = Duration::from_secs(10);
 const REASONS: [&str; 4] = [
     "no credentials were shown",
     "the credentials are unknown",
@@ -44,25 +44,23 @@ struct Denials {
 struct Reason {
     /// Since the last line.
     calls: AtomicU64,
-    said_at: Mutex<Option<Instant>>,
+    said: Mutex<Said>,
 }
 
 impl Denials {
     /// How many there were since the last line, when the next is due.
     fn count(&self, reason: usize, now: Instant) -> Option<u64> {
-        let Reason { calls, said_at } = &self.by_reason[reason];
+        let Reason { calls, said } = &self.by_reason[reason];
         calls.fetch_add(1, Ordering::Relaxed);
-        let mut said_at = said_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if said_at.is_some_and(|said_at| now.saturating_duration_since(said_at) < QUIET_FOR) {
-            return None;
-        }
-        *said_at = Some(now);
-        Some(calls.swap(0, Ordering::Relaxed))
+        let is_due = said.lock().unwrap_or_else(PoisonError::into_inner).is_due(now);
+        is_due.then(|| calls.swap(0, Ordering::Relaxed))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

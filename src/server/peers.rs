@@ -15,7 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-/// The least time between two log lines that say that all connections, or those of one peer, are taken.
+/// The least time between two log lines that callers can make us say as often as they like.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// The room for connections, and what became of those that found none.
@@ -53,7 +53,7 @@ impl Room {
             }
             drop(io);
             self.refused += 1;
-            if self.said_refused.is_due() {
+            if self.said_refused.is_due(Instant::now()) {
                 tracing::warn!(
                     peer = %peer.address,
                     max_connections_per_peer = self.peers.most,
@@ -65,7 +65,7 @@ impl Room {
     }
 
     async fn slot(&mut self) -> OwnedSemaphorePermit {
-        if self.free.available_permits() == 0 && self.said_full.is_due() {
+        if self.free.available_permits() == 0 && self.said_full.is_due(Instant::now()) {
             tracing::warn!(max_connections = self.most, "all connections are taken; new ones wait until others end");
         }
         match self.free.clone().acquire_owned().await {
@@ -77,13 +77,13 @@ impl Room {
 
 /// When something was last said that callers can make us say as often as they like.
 #[derive(Default)]
-struct Said(Option<Instant>);
+pub(super) struct Said(Option<Instant>);
 
 impl Said {
-    fn is_due(&mut self) -> bool {
-        let is_due = self.0.is_none_or(|said| said.elapsed() >= SAY_EVERY);
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.0.is_none_or(|said| now.duration_since(said) >= SAY_EVERY);
         if is_due {
-            self.0 = Some(Instant::now());
+            self.0 = Some(now);
         }
         is_due
     }
