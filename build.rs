@@ -7,11 +7,12 @@ use std::{env, fs};
 use prost_build::{Config, Method, Service, ServiceGenerator};
 use tonic_build::{CodeGenBuilder, manual};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "tasktally/v1/event.proto",
     "tasktally/v1/statistics.proto",
     "tasktally/v1/ingest_service.proto",
     "tasktally/v1/statistics_service.proto",
+    "tasktally/v1/dead_letter.proto",
     "tasktally/v1/admin_service.proto",
 ];
 

@@ -1,6 +1,10 @@
 //! The whole service at work: `cargo bench --bench service [-- EVENTS]` (default 200,000; the full run is 10,000,000).
 //!
-//! The real binary runs as a process of its own, beside it a bare tonic and prost service ([`echo`]); tonic clients
+//! With `http` among the arguments, only what is asked over HTTP; with `watch`, only what watchers cost; with `questions`,
+//! only what is asked over gRPC.
+//!
+//! The real binary runs as a process of its own, beside it a bare tonic and prost service ([`echo`]) or a bare axum
+//! handler ([`web`]); tonic clients
 //! drive both over loopback, in turns, and the figures are the processes' own CPU time and memory. Nothing here can
 //! fail because of time.
 
@@ -22,6 +26,8 @@ mod load;
 mod questions;
 #[path = "service/watch.rs"]
 mod watch;
+#[path = "service/web.rs"]
+mod web;
 
 use child::Service;
 use events::Events;
@@ -30,6 +36,12 @@ use load::Client;
 
 /// The argument that makes this program the bare service.
 const ECHO: &str = "echo";
+/// The argument that makes this program the bare web service.
+const AXUM: &str = "axum";
+/// The arguments that take one part of the figures alone.
+const HTTP: &str = "http";
+const WATCHERS: &str = "watch";
+const QUESTIONS: &str = "questions";
 const EVENTS: usize = 200_000;
 const CONNECTIONS: usize = 4;
 
@@ -38,9 +50,13 @@ fn main() {
     if arguments.iter().any(|argument| argument == ECHO) {
         return echo::serve();
     }
+    if arguments.iter().any(|argument| argument == AXUM) {
+        return web::serve();
+    }
+    let part = arguments.iter().find(|argument| [HTTP, WATCHERS, QUESTIONS].contains(&argument.as_str()));
     let count = arguments.iter().filter_map(|argument| argument.replace('_', "").parse().ok()).next().unwrap_or(EVENTS);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(bench(count));
+    runtime.block_on(bench(count, part.map(String::as_str)));
 }
 
 /// Both services, and clients of both.
@@ -51,7 +67,7 @@ struct Pair {
     to_bare: Client,
 }
 
-async fn bench(count: usize) {
+async fn bench(count: usize, part: Option<&str>) {
     let home = tempfile::tempdir().expect("a temporary directory");
     let mut events = Events::over_30_days(ingest::total(count) + watch::EVENTS);
     let (ours, bare) = (Service::tasktally(home.path()), Service::bare());
@@ -62,18 +78,36 @@ async fn bench(count: usize) {
 
     let table = Table::begin("Ingest: server CPU an event, durable and applied, one workspace");
     ingest::batches_of_1000(&table, &pair, &mut events, count).await;
+    match part {
+        Some(HTTP) => return over_http(&pair, &events).await,
+        Some(WATCHERS) => return watchers(&pair, &mut events).await,
+        Some(QUESTIONS) => return questions(&pair, &events).await,
+        Some(_) | None => {}
+    }
     ingest::small_calls(&table, &pair, &mut events, count).await;
     let retained = ingest::total(count);
     println!("{retained} events over {:.1} days retained from here on", events.days());
-
-    let table = Table::begin("Questions: calls a second and server CPU a call");
-    questions::realtime(&table, &pair, &events.workspace_sid).await;
-    questions::cumulative(&table, &pair, &events.workspace_sid).await;
-
-    let table = Table::begin("Watchers: server CPU an update delivered");
-    watch::fan_out(&table, &pair, &mut events).await;
+    questions(&pair, &events).await;
+    over_http(&pair, &events).await;
+    watchers(&pair, &mut events).await;
 
     let table = Table::begin("Keeping: memory, disk, restart");
     pair.to_ours = Client::connect(pair.ours.address, 1).await;
     keeping::sizes_and_restarts(&table, pair, home.path(), empty_bytes, retained).await;
+}
+
+async fn questions(pair: &Pair, events: &Events) {
+    let table = Table::begin("Questions: calls a second and server CPU a call");
+    questions::realtime(&table, pair, &events.workspace_sid).await;
+    questions::cumulative(&table, pair, &events.workspace_sid).await;
+}
+
+async fn over_http(pair: &Pair, events: &Events) {
+    let table = Table::begin("Over HTTP: calls a second and server CPU a call");
+    web::realtime(&table, &pair.ours, &events.workspace_sid).await;
+}
+
+async fn watchers(pair: &Pair, events: &mut Events) {
+    let table = Table::begin("Watchers: server CPU an update delivered");
+    watch::fan_out(&table, pair, events).await;
 }

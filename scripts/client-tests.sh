@@ -31,6 +31,10 @@ client python3 tests/clients/python/reflected.py
 client python3 tests/clients/python/health.py
 client python3 tests/clients/python/access.py
 client node tests/clients/node/grpcjs.js
+client python3 tests/clients/python/taskrouter.py
+client python3 tests/clients/python/signed.py
+client python3 tests/clients/python/described.py
+client node tests/clients/node/taskrouter.js
 
 echo "clients: $passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

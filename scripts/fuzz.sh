@@ -8,7 +8,8 @@
 #   TASKTALLY_FUZZ_JOBS=1 …            one at a time; otherwise as many as there are cores
 #   scripts/fuzz.sh --lock             renews fuzz/Cargo.lock after Cargo.lock changed
 #
-# Where cargo-fuzz is installed, `RUSTC_BOOTSTRAP=1 cargo fuzz run TARGET` does the same with libFuzzer's own options.
+# Where cargo-fuzz is installed, `RUSTC_BOOTSTRAP=1 TASKTALLY_FUZZ_TARGET=TARGET cargo fuzz run any fuzz/corpus/TARGET` does
+# the same with libFuzzer's own options.
 # An input that fails is kept in fuzz/artifacts/ and printed as base64. Put it into fuzz/corpus/TARGET/ under a name that
 # says what it did; `cargo test --test fuzz` shows it again, and keeps it repaired.
 set -euo pipefail
@@ -28,7 +29,7 @@ seed=${TASKTALLY_FUZZ_SEED:-0}
 jobs=${TASKTALLY_FUZZ_JOBS:-$(nproc)}
 host=$(rustc -vV | sed -n 's/^host: //p')
 targets=("$@")
-[ $# -gt 0 ] || for file in fuzz/fuzz_targets/*.rs; do targets+=("$(basename "$file" .rs)"); done
+[ $# -gt 0 ] || for folder in fuzz/corpus/*/; do targets+=("$(basename "$folder")"); done
 
 # As cargo-fuzz sets them, so that the two share what they build: coverage for libFuzzer, the address sanitizer, and debug
 # assertions, so that an overflow is found where it happens. Not all are stable yet, hence RUSTC_BOOTSTRAP.
@@ -41,10 +42,10 @@ flags+=" -Cllvm-args=-sanitizer-coverage-stack-depth -Cdebug-assertions -Ccodege
 started=$SECONDS
 # With --target the flags are for the targets alone, not for build scripts and macros.
 RUSTC_BOOTSTRAP=1 RUSTFLAGS=" $flags" cargo build --quiet --locked --release --manifest-path fuzz/Cargo.toml \
-  --target "$host" "${targets[@]/#/--bin=}"
+  --target "$host" --bin any
 echo "built ${#targets[@]} targets in $((SECONDS - started)) s"
 
-built=fuzz/target/$host/release
+built=fuzz/target/$host/release/any
 found=$(mktemp -d)
 trap 'rm -rf "$found"' EXIT
 
@@ -53,7 +54,7 @@ trap 'rm -rf "$found"' EXIT
 fuzz_one() {
   local target=$1 code=0 artifacts=fuzz/artifacts/$1/
   mkdir -p "$found/$target.corpus" "$artifacts"
-  "$built/$target" -max_total_time="$seconds" -seed="$seed" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+  TASKTALLY_FUZZ_TARGET=$target "$built" -max_total_time="$seconds" -seed="$seed" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
     -artifact_prefix="$artifacts" "$found/$target.corpus" "fuzz/corpus/$target" >"$found/$target.log" 2>&1 || code=$?
   if [ "$code" = 0 ]; then
     local runs features
@@ -70,7 +71,7 @@ fuzz_one() {
     input=$(sed -n 's/.*Test unit written to //p' "$found/$target.log" | tail -1)
     if [ -f "$input" ]; then
       echo "to reproduce: base64 -d >input <<<'$(base64 -w0 "$input" | head -c 20000)'"
-      echo "              $built/$target input      # or cp input fuzz/corpus/$target/ && cargo test --test fuzz"
+      echo "              TASKTALLY_FUZZ_TARGET=$target $built input      # or cp input fuzz/corpus/$target/ && cargo test --test fuzz"
     fi
   } >"$found/$target.report"
   cat "$found/$target.report"

@@ -7,14 +7,17 @@
 //! 3. [`journal`]: the durable order of event batches. Bytes, no meaning.
 //! 4. [`pipeline`]: one owner for each share of the workspaces: admit → append and sync → apply → publish → reply.
 //! 5. [`access`]: who calls. Headers and certificates in, a caller or a reason out.
-//! 6. [`api`]: the wire. The only room that knows the messages of the contract.
-//! 7. [`server`]: the transport. One port, bounded connections, deadlines, draining, health.
-//! 8. [`tls`]: certificates, and the handshake in front of the transport.
-//! 9. [`run`]: wiring. From a configuration to a running server, and back to an exit code.
+//! 6. [`api`]: the wire. Decode, ask, encode: one file for each thing that callers do.
+//! 7. [`taskrouter`]: the task router's own forms of an event, read and written, and its signatures.
+//! 8. [`server`]: the transport. One port, bounded connections, deadlines, draining, health.
+//! 9. [`http`](mod@http): the same questions and events over HTTP, in TaskRouter's own form.
+//! 10. [`tls`]: certificates, and the handshake in front of the transport.
+//! 11. [`run`]: wiring. From a configuration to a running server, and back to an exit code.
 //!
-//! [`upkeep`] works on a data directory that no server has: verify, export, rebuild.
+//! [`letters`] keeps what came in over HTTP and was refused. [`upkeep`] works on a data directory that no server has:
+//! verify, export, rebuild.
 //!
-//! Beside them: [`config`], [`limits`] and [`logging`] are the settings; [`cli`] and [`simulate`] are clients.
+//! Beside them: [`config`], [`limits`] and [`logging`] are the settings; [`cli`], [`simulate`] and [`bench`] are clients.
 //!
 //! Invariants that hold across rooms:
 //! - Every answer is a function of (the set of accepted events, the question, `now`).
@@ -26,16 +29,20 @@
 
 pub mod access;
 pub mod api;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod event;
+pub mod http;
 pub mod journal;
+pub mod letters;
 pub mod limits;
 pub mod logging;
 pub mod pipeline;
 pub mod run;
 pub mod server;
 pub mod simulate;
+pub mod taskrouter;
 pub mod tls;
 pub mod upkeep;

@@ -3,10 +3,14 @@
 //! other the relation is asserted when the crate is compiled.
 
 mod connections;
+mod import;
+mod letters;
 
 use std::time::Duration;
 
 pub use connections::*;
+pub use import::*;
+pub use letters::*;
 
 // ---- One call -------------------------------------------------------------------------------------------------------
 
@@ -23,6 +27,17 @@ pub const NAME_BYTES: usize = 1_024;
 
 /// Bytes of an event's `sid` that a refusal echoes: a well-formed one has 34, and rubbish need not come back whole.
 pub const ECHOED_SID_BYTES: usize = 64;
+
+/// Fields of one event callback: the longest has some 45, and two bytes of a body can stand for a field, which takes
+/// fifty in memory.
+pub const FORM_FIELDS: usize = 1_000;
+
+/// Bytes of one event callback: 4 KB of attributes for the task and as much for the worker, every character of them as
+/// three, and again in the description, come to some 64 KB.
+pub const CALLBACK_BYTES: usize = 256 * 1024;
+
+/// Time for the body of a request that brings events over HTTP. Its sender gives up after 15 s.
+pub const EVENTS_BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Requests of one StreamEvents that are read and not yet answered; beyond it the server stops reading.
 pub const STREAM_UNANSWERED_REQUESTS: usize = 8;
@@ -161,6 +176,11 @@ pub const ACTIVE_TASKS_PER_ACCOUNT: usize = 10_000_000;
 /// Credentials of one file. A look-up costs the same whatever their number.
 pub const CREDENTIALS: usize = 10_000;
 
+/// Length of an account's auth token. The vendor's have 32 characters; what is much shorter can be guessed, as signatures
+/// made with it are there to try it on.
+pub const AUTH_TOKEN_BYTES_MIN: usize = 16;
+pub const AUTH_TOKEN_BYTES_MAX: usize = 128;
+
 /// Those of them whose secret is slow to check: each wrong secret is compared with all of them, one after the other.
 pub const ARGON2_CREDENTIALS: usize = 16;
 
@@ -222,7 +242,7 @@ pub const PAGE_ROW_BYTES: usize = 128;
 
 // ---- Watches --------------------------------------------------------------------------------------------------------
 
-/// Watchers at a time: some 13 KB each, so 260 MB.
+/// Watchers at a time: some 7 KB each, so 140 MB.
 pub const WATCHERS: usize = 20_000;
 
 /// Watchers of the workspaces of one account: half of all, so that one account never takes the seats of the others.
@@ -290,7 +310,10 @@ pub const CLIENT_BATCH_EVENTS: usize = 1_000;
 /// Requests that a client command may have in flight on one connection.
 pub const CLIENT_IN_FLIGHT_MAX: usize = 256;
 
-/// Connections that `tasktally simulate` opens at most.
+/// Events or calls of one measurement of `tasktally bench`: they are encoded ahead, some 300 bytes each.
+pub const BENCH_EVENTS_MAX: usize = 1_000_000;
+
+/// Connections that a client command opens at most.
 pub const CLIENT_CONNECTIONS_MAX: usize = 256;
 
 /// Pause before the first repetition of a call; it doubles with each further one.
@@ -300,6 +323,10 @@ pub const CLIENT_BACKOFF_MIN: Duration = Duration::from_millis(100);
 pub const CLIENT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 // ---- Relations ------------------------------------------------------------------------------------------------------
+
+/// Real-time answers over HTTP that are kept as they were written, and the largest one that is: 16 MiB in all.
+pub const WRITTEN_ANSWERS: usize = 256;
+pub const WRITTEN_ANSWER_BYTES: usize = 64 * 1024;
 
 const _: () = assert!(EVENTS_PER_CALL <= QUEUED_EVENTS, "one call must fit into an empty queue");
 const _: () = assert!(GROUP_EVENTS <= QUEUED_EVENTS, "a group is taken from the queue");

@@ -4,6 +4,7 @@
 //! replayed. Shutting down is the same way back: NOT_SERVING, streams end, calls in flight finish, a checkpoint is
 //! written, the journal is closed. Only the port for probes answers until then.
 
+mod bounds;
 mod keeping;
 mod listening;
 
@@ -21,15 +22,17 @@ use tonic::service::Routes;
 
 use crate::access::{AccessError, Gate};
 use crate::api::encode::Links;
-use crate::api::{self, Api, ApiLimits};
+use crate::api::intake::Intake;
+use crate::api::seats::Seats;
+use crate::api::{self, Api};
 use crate::config::{Reflection, ServeConfig, reachable};
 use crate::journal::{Journal, OpenError};
-use crate::pipeline::{
-    self, AccountLimits, GrowthLimits, JournalHealth, Pipeline, RecoveryError, Running, SystemClock,
-};
+use crate::letters::{Letters, Place};
+use crate::pipeline::{self, JournalHealth, Pipeline, RecoveryError, Running, SystemClock};
 use crate::server::{self, EntranceLayer, Health, Outcome};
 use crate::tls::TlsError;
 
+use bounds::{api_limits, letter_bounds, settings};
 use keeping::Keeping;
 use listening::{Identity, Probes, Serving};
 
@@ -106,8 +109,21 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     };
     let pipeline = Pipeline::default();
     let links = Arc::new(Links::new(&config.public_base(address)));
-    let api = Api { pipeline: pipeline.clone(), links, limits: api_limits(&config), stop: stop.clone() };
-    let router = server::router(routes(&api, &health, config.access.reflection));
+    let letters = Letters::default();
+    let limits = api_limits(&config);
+    let api = Api {
+        pipeline: pipeline.clone(),
+        links,
+        limits,
+        letters: letters.clone(),
+        seats: Seats::new(&limits),
+        intake: Intake::new(&limits),
+        read_raw: crate::http::read_raw,
+        stop: stop.clone(),
+    };
+    let grpc = routes(&api, &health, config.access.reflection);
+    let is_described = config.access.reflection != Reflection::Off;
+    let router = server::router(grpc, crate::http::router(&api, is_described), crate::http::wording);
     let bound = config.shutdown_timeout / 2;
     let entrance = entrance(gate, config.access.reflection);
     let settings = server::Settings {
@@ -115,12 +131,14 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
         drained: is_endless,
         lasting: has_lasting_body,
         entrance,
+        wording: crate::http::wording,
+        cors: crate::http::cors::layer(&config.http.http_cors_origin),
         ..server::Settings::default()
     };
     let serving = Serving { router, settings, stop: stop.clone(), bound }.begin(listener, identity);
 
     let (starting, config_there) = (pipeline.clone(), config.clone());
-    let mut started = spawn_blocking(move || start(&config_there, address, starting));
+    let mut started = spawn_blocking(move || start(&config_there, address, starting, &letters));
     let running = tokio::select! {
         running = &mut started => running.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?,
         () = signals.next() => {
@@ -153,11 +171,11 @@ async fn open_gate(config: &ServeConfig) -> Result<Option<Gate>, ServeError> {
 }
 
 fn entrance(gate: Option<Gate>, reflection: Reflection) -> EntranceLayer {
-    let is_open = match reflection {
-        Reflection::Open => server::is_health_or_reflection,
+    let is_open: fn(&str) -> bool = match reflection {
+        Reflection::Open => |path| server::is_health_or_reflection(path) || path == crate::http::description::PATH,
         Reflection::Known | Reflection::Off => server::is_health,
     };
-    EntranceLayer::new(gate, is_open)
+    EntranceLayer::new(gate, is_open).with_signed(crate::http::is_for_events)
 }
 
 fn routes(api: &Api, health: &Health, reflection: Reflection) -> Routes {
@@ -175,7 +193,7 @@ fn routes(api: &Api, health: &Health, reflection: Reflection) -> Routes {
 /// The streams that only the server can end: a watch whose client reads nothing is never polled again.
 fn is_endless(path: &str) -> bool {
     let ours = ["/tasktally.v1.StatisticsService/WatchRealtime", "/tasktally.v1.AdminService/Backup"];
-    ours.contains(&path) || server::is_library_stream(path)
+    ours.contains(&path) || server::is_library_stream(path) || crate::http::is_stream(path)
 }
 
 /// The calls whose clients send for as long as they like.
@@ -184,15 +202,23 @@ fn has_lasting_body(path: &str) -> bool {
 }
 
 /// Opens the journal, replays it, and starts the threads. Blocks.
-fn start(config: &ServeConfig, address: SocketAddr, pipeline: Pipeline) -> Result<Running, ServeError> {
+fn start(
+    config: &ServeConfig,
+    address: SocketAddr,
+    pipeline: Pipeline,
+    letters: &Letters,
+) -> Result<Running, ServeError> {
     let settings = settings(config);
     let clock = Arc::new(SystemClock);
     if config.ephemeral {
         tracing::warn!("EPHEMERAL: nothing is kept on disk; every event is gone when this process ends");
+        letters.open(Place::Memory, letter_bounds(config)).map_err(ServeError::Thread)?;
         return pipeline::start_ephemeral(settings, clock, pipeline).map_err(ServeError::Thread);
     }
     let started = Instant::now();
     let (mut journal, opened) = Journal::open(&config.data_dir, &format!("listening on {address}"))?;
+    // The journal holds the directory, for both.
+    letters.open(Place::Folder(config.data_dir.clone()), letter_bounds(config)).map_err(ServeError::Thread)?;
     if let Some(cut) = &opened.cut {
         tracing::warn!(%cut, "the journal's newest bytes were not whole");
     }
@@ -206,47 +232,6 @@ fn start(config: &ServeConfig, address: SocketAddr, pipeline: Pipeline) -> Resul
         "recovered"
     );
     pipeline::start(settings, clock, journal, recovered, &config.data_dir, pipeline).map_err(ServeError::Thread)
-}
-
-fn settings(config: &ServeConfig) -> pipeline::Settings {
-    let bounds = &config.bounds;
-    pipeline::Settings {
-        retention_ms: config.retention.as_millis() as i64,
-        partitions: config.partitions,
-        queue_events: bounds.max_queued_events,
-        queue_questions: bounds.max_queued_questions,
-        views: bounds.max_cached_views,
-        views_per_workspace: bounds.max_cached_views_per_workspace,
-        min_free_disk_bytes: bounds.min_free_disk,
-        growth: GrowthLimits {
-            workspaces: bounds.max_workspaces,
-            channels: bounds.max_channels_per_workspace,
-            workers: bounds.max_workers_per_workspace,
-            activities: bounds.max_activities_per_workspace,
-            tasks: bounds.max_tasks_per_workspace,
-            name_bytes: bounds.max_name_bytes,
-            account: AccountLimits {
-                workspaces: bounds.max_workspaces_per_account,
-                channels: bounds.max_channels_per_account,
-                workers: bounds.max_workers_per_account,
-                activities: bounds.max_activities_per_account,
-                tasks: bounds.max_tasks_per_account,
-            },
-        },
-    }
-}
-
-fn api_limits(config: &ServeConfig) -> ApiLimits {
-    let bounds = &config.bounds;
-    ApiLimits {
-        max_events: bounds.max_events_per_call,
-        max_message_bytes: bounds.max_message_bytes,
-        max_watchers: bounds.max_watchers,
-        max_watchers_per_account: bounds.max_watchers_per_account,
-        max_page_rows: bounds.max_page_size,
-        max_ingest_bytes: bounds.max_ingest_bytes,
-        ..ApiLimits::default()
-    }
 }
 
 /// Says on standard output where the server is and how to try it. A closed standard output is no trouble.

@@ -96,8 +96,9 @@ async fn one_backup_at_a_time_and_one_that_is_abandoned_makes_room() {
     let data_dir = tempfile::tempdir().unwrap();
     let mut server = Launch::on(data_dir.path()).start();
     let client = Client::to(&server).await;
-    for batch in 0..40_u64 {
-        let events = (batch * 1_000..batch * 1_000 + 1_000).map(|n| created(n, &sid("WS", 1), now_ms(), "voice"));
+    // In calls so small that their rows are not compressed: a megabyte and more in all.
+    for batch in 0..200_u64 {
+        let events = (batch * 200..batch * 200 + 200).map(|n| created(n, &sid("WS", 1), now_ms(), "voice"));
         client.accept(events.collect()).await;
     }
     // It reads nothing: what is on its way fills the connection's window, and the rest waits.

@@ -30,19 +30,20 @@ const MOST_GROWN_BYTES: u64 = 16 << 20;
 /// A good watch has no end of its own.
 const WATCH_TIMEOUT: &str = "100m";
 
+/// The workspace that the messages are about. It has no digit in common with those of the centre, at any place, so that
+/// a bit changed, a byte doubled or a piece moved never makes a message about the one that must stay exact.
+const MUTATED_WORKSPACE: &str = "WSfedcba9876543210fedcba98fedcba98";
+
 /// A method and a good message of it.
 type Good = (&'static str, Vec<u8>);
 
 /// Good messages of all methods; of ingest and the intervals more than of others.
 fn corpus(centre: &Centre) -> Vec<Good> {
     let now = now_ms();
-    let workspace = centre.workspace(1);
+    let workspace = MUTATED_WORKSPACE.to_owned();
     let events = |from: u64, count: u64| v1::IngestEventsRequest {
-        // Of another workspace than the one that must stay exact.
-        events: (from..)
-            .filter(|&number| centre.workspace_of(number) == 1)
-            .take(count as usize)
-            .map(|n| centre.event(n))
+        events: (from..from + count)
+            .map(|number| v1::Event { workspace_sid: MUTATED_WORKSPACE.to_owned(), ..centre.event(number) })
             .collect(),
     };
     let mut rich = events(0, 1);
@@ -172,13 +173,13 @@ async fn random_and_mutated_messages_do_no_harm() {
     let messages = setting("TASKTALLY_FUZZ_MESSAGES", 10_000);
     let seed = setting("TASKTALLY_FUZZ_SEED", now_ms() as u64);
     println!("TASKTALLY_FUZZ_SEED={seed} repeats this run's draws");
-    let centre = Centre { end_ms: now_ms(), workspaces: 2 };
+    let centre = Centre { end_ms: now_ms(), workspaces: 1 };
     let data_dir = tempfile::tempdir().unwrap();
     let mut server = Launch::on(data_dir.path()).start();
     let honest = Client::to(&server).await;
-    let numbers: Vec<u64> = (0..2_000).filter(|&number| centre.workspace_of(number) == 0).collect();
-    honest.accept(numbers.iter().map(|&number| centre.event(number)).collect()).await;
-    let expected = centre.figures(numbers.iter().copied()).remove(0);
+    let numbers = 0..1_000;
+    honest.accept(numbers.clone().map(|number| centre.event(number)).collect()).await;
+    let expected = centre.figures(numbers).remove(0);
 
     let corpus = Arc::new(corpus(&centre));
     let mut codes: BTreeMap<i32, u64> = BTreeMap::new();

@@ -255,3 +255,36 @@ async fn a_signal_while_starting_ends_it() {
     let server = Launch::on(data_dir.path()).start();
     assert_eq!(Client::to(&server).await.realtime(&workspace(), "").await.unwrap().total_tasks, 1);
 }
+
+/// Its own server and bare service are processes, and its data a directory: all of them are gone in the end.
+#[test]
+fn bench_measures_a_server_of_its_own_beside_a_bare_one_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tasktally"));
+    command.args(
+        "bench --events 2000 --calls 300 --seconds 600 --batch 100,1 --in-flight 8 --output json --dir".split(' '),
+    );
+    // Meant for a client of another server.
+    command.arg(dir.path()).env("TASKTALLY_TOKEN", "tt_of_elsewhere").env("TASKTALLY_RETENTION", "1d");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let measurements = report["measurements"].as_array().unwrap();
+    let names: Vec<&str> = measurements.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names[..3], ["IngestEvents, 100 a call", "IngestEvents, 1 a call", "GetRealtime"]);
+    let counts = |side: &serde_json::Value| (side["calls"].as_u64().unwrap(), side["events"].as_u64().unwrap());
+    let expected = [(20, 2_000), (2_000, 2_000)].into_iter().chain(std::iter::repeat((300, 0)));
+    for (one, expected) in measurements.iter().zip(expected) {
+        assert_eq!((counts(&one["tasktally"]), counts(&one["bare"])), (expected, expected), "(calls, events): {one}");
+        assert!(one["ratios"]["calls_per_second"].as_f64().unwrap() > 0.0, "{one}");
+        assert!(one["tasktally"]["cpu_us_per_call"].is_f64(), "the CPU of a process on this machine is known: {one}");
+        for side in ["tasktally", "bare"] {
+            let latency = &one[side]["latency"];
+            let quantiles =
+                ["p50_us", "p90_us", "p99_us", "p99_9_us", "max_us"].map(|of| latency[of].as_u64().unwrap());
+            assert!(quantiles.is_sorted() && quantiles[0] > 0, "{latency}");
+        }
+    }
+    assert_eq!(report["watch"]["changes"], 10);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "files left");
+}

@@ -12,6 +12,7 @@ use common::process::{Launch, Server};
 use common::{eventually, in_time, stalled};
 use tasktally::api::proto::v1::{self, EventType, TaskAssignmentStatus as Status};
 use tokio::task::JoinSet;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
 
@@ -206,6 +207,34 @@ async fn an_unknown_channel_shows_zeros_until_it_appears() {
         let second = next(&mut watch).await;
         assert_eq!((second.total_tasks, second.tasks_by_status.unwrap().pending), (1, 1), "{channel}");
         assert_eq!(second.longest_task_waiting_sid, sid("WT", number), "{channel}");
+    }
+}
+
+/// Answers are not compressed, whether or not their callers would take it: one encoding serves all who watch the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shares_a_change_gets_the_figures_of_its_channel_whether_or_not_it_would_take_gzip() {
+    let (_server, client) = scene().await;
+    let events = |from| [(from, "voice"), (from + 1, "fax")].map(|(n, name)| created(n, &workspace(), now_ms(), name));
+    client.accept(events(1).into()).await;
+    let mut watches = Vec::new();
+    for (channel, tasks, longest) in [("", 2, 1), ("voice", 1, 1), ("fax", 1, 2)] {
+        for takes_gzip in [false, true] {
+            let request = v1::WatchRealtimeRequest { task_channel: channel.to_owned(), ..quiet_watch(&workspace()) };
+            let statistics = client.statistics();
+            let mut statistics =
+                if takes_gzip { statistics.accept_compressed(CompressionEncoding::Gzip) } else { statistics };
+            let answer = statistics.watch_realtime(request).await.unwrap();
+            assert!(answer.metadata().get("grpc-encoding").is_none());
+            let mut watch = answer.into_inner();
+            assert_eq!(next(&mut watch).await.total_tasks, tasks, "{channel}");
+            watches.push((watch, channel, 2 * tasks, longest));
+        }
+    }
+    client.accept(events(3).into()).await;
+    for (mut watch, channel, tasks, longest) in watches {
+        let second = next(&mut watch).await;
+        assert_eq!(second.total_tasks, tasks, "{channel}");
+        assert_eq!(second.longest_task_waiting_sid, sid("WT", longest), "{channel}");
     }
 }
 

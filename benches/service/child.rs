@@ -30,6 +30,13 @@ impl Service {
         Service::start(command)
     }
 
+    /// Likewise as a bare web service.
+    pub fn bare_web() -> Service {
+        let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
+        command.arg(super::AXUM);
+        Service::start(command)
+    }
+
     fn start(mut command: Command) -> Service {
         let started = Instant::now();
         let mut child = command.stdout(Stdio::piped()).spawn().expect("start a service");

@@ -6,39 +6,17 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tasktally::api::proto::v1::{IngestEventsRequest, IngestEventsResponse};
+use tasktally::bench::bare::{Answer, Answering, Ask, Bare, answer};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
-use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
+use tonic::server::{Grpc, NamedService, ServerStreamingService};
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-/// As long as the question that it stands for.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Ask {
-    #[prost(bytes = "vec", tag = "1")]
-    pub pad: Vec<u8>,
-    /// The size of the answer wanted.
-    #[prost(uint32, tag = "2")]
-    pub answer_bytes: u32,
-    /// Of a watch: the time between two messages.
-    #[prost(uint32, tag = "3")]
-    pub every_ms: u32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Answer {
-    #[prost(bytes = "vec", tag = "1")]
-    pub pad: Vec<u8>,
-}
-
-pub const INGEST: &str = "/bare.Service/Ingest";
-pub const ASK: &str = "/bare.Service/Ask";
 pub const WATCH: &str = "/bare.Service/Watch";
 
 /// Serves until it is killed.
@@ -49,7 +27,7 @@ pub fn serve() {
         println!("echo listens on {}", incoming.local_addr().expect("an address"));
         let (ticks, ticking) = watch::channel(0);
         tokio::spawn(tick(ticks));
-        let server = tonic::transport::Server::builder().add_service(Bare { ticking });
+        let server = tonic::transport::Server::builder().add_service(Echo { bare: Bare, ticking });
         server.serve_with_incoming(incoming.with_nodelay(Some(true))).await.expect("serve");
     });
 }
@@ -63,18 +41,18 @@ async fn tick(ticks: watch::Sender<u32>) {
     }
 }
 
+/// What the subcommand's bare service does, and a watch.
 #[derive(Clone)]
-struct Bare {
+struct Echo {
+    bare: Bare,
     ticking: watch::Receiver<u32>,
 }
 
-impl NamedService for Bare {
-    const NAME: &'static str = "bare.Service";
+impl NamedService for Echo {
+    const NAME: &'static str = Bare::NAME;
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
-
-impl tower::Service<http::Request<Body>> for Bare {
+impl tower::Service<http::Request<Body>> for Echo {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = Answering;
@@ -84,48 +62,12 @@ impl tower::Service<http::Request<Body>> for Bare {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Answering {
-        let watcher = Watcher(self.ticking.clone());
-        match request.uri().path() {
-            INGEST => Box::pin(async {
-                let codec = ProstCodec::<IngestEventsResponse, IngestEventsRequest>::default();
-                Ok(Grpc::new(codec).unary(Counter, request).await)
-            }),
-            ASK => {
-                Box::pin(async { Ok(Grpc::new(ProstCodec::<Answer, Ask>::default()).unary(Answerer, request).await) })
-            }
-            WATCH => Box::pin(async {
-                Ok(Grpc::new(ProstCodec::<Answer, Ask>::default()).server_streaming(watcher, request).await)
-            }),
-            _ => Box::pin(async { Ok(Status::unimplemented("no such method").into_http()) }),
+        if request.uri().path() != WATCH {
+            return self.bare.call(request);
         }
+        let watcher = Watcher(self.ticking.clone());
+        Box::pin(async { Ok(Grpc::new(ProstCodec::<Answer, Ask>::default()).server_streaming(watcher, request).await) })
     }
-}
-
-struct Counter;
-
-impl UnaryService<IngestEventsRequest> for Counter {
-    type Response = IngestEventsResponse;
-    type Future = Ready<Result<Response<IngestEventsResponse>, Status>>;
-
-    fn call(&mut self, request: Request<IngestEventsRequest>) -> Self::Future {
-        let accepted = request.get_ref().events.len() as i64;
-        ready(Ok(Response::new(IngestEventsResponse { accepted, revision: 1, ..Default::default() })))
-    }
-}
-
-struct Answerer;
-
-impl UnaryService<Ask> for Answerer {
-    type Response = Answer;
-    type Future = Ready<Result<Response<Answer>, Status>>;
-
-    fn call(&mut self, request: Request<Ask>) -> Self::Future {
-        ready(Ok(Response::new(answer(request.get_ref().answer_bytes))))
-    }
-}
-
-fn answer(bytes: u32) -> Answer {
-    Answer { pad: vec![1; bytes as usize] }
 }
 
 struct Watcher(watch::Receiver<u32>);
@@ -137,7 +79,6 @@ impl ServerStreamingService<Ask> for Watcher {
 
     fn call(&mut self, request: Request<Ask>) -> Self::Future {
         let bytes = request.get_ref().answer_bytes;
-        debug_assert_eq!(Duration::from_millis(request.get_ref().every_ms.into()), super::watch::EVERY);
         let answers: Self::ResponseStream = Box::pin(WatchStream::new(self.0.clone()).map(move |_| Ok(answer(bytes))));
         ready(Ok(Response::new(answers)))
     }

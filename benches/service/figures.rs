@@ -52,6 +52,12 @@ impl Table {
         self.row(what, &unit(ours), &unit(bare), ours / bare, 1e6 / ours);
     }
 
+    /// Bytes of memory; the ratio is ours to the bare service's.
+    pub fn bytes(&self, what: &str, ours: f64, bare: f64) {
+        let (ours_text, bare_text, ratio) = (format!("{ours:.0} B"), format!("{bare:.0} B"), ours / bare);
+        println!("| {what:<50} | {ours_text:>14} | {bare_text:>14} | {ratio:>6.2}× | {:>12} |", "");
+    }
+
     /// A figure without a counterpart.
     pub fn alone(&self, what: &str, figure: &str) {
         println!("| {what:<50} | {figure:>14} | {:>14} | {:>7} | {:>12} |", "", "", "");

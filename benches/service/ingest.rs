@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tasktally::bench::bare;
 
 use super::figures::{ROUNDS, Table, median};
 use super::load::{Cost, aftermath, all_accepted, measure};
-use super::{Events, Pair, echo};
+use super::{Events, Pair};
 
 const INGEST: &str = "/tasktally.v1.IngestService/IngestEvents";
 const STREAM: &str = "/tasktally.v1.IngestService/StreamEvents";
@@ -33,7 +34,7 @@ impl Costs {
         let messages: Arc<[Bytes]> = messages.into();
         let calls = pair.to_ours.call_all(INGEST, &messages, in_flight, all_accepted);
         self.ours.push(measure(&pair.ours, calls).await);
-        let calls = pair.to_bare.call_all(echo::INGEST, &messages, in_flight, all_accepted);
+        let calls = pair.to_bare.call_all(bare::INGEST, &messages, in_flight, all_accepted);
         self.bare.push(measure(&pair.bare, calls).await);
     }
 }

@@ -6,10 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use prost::Message;
 use tasktally::api::proto::v1::{GetCumulativeRequest, GetRealtimeRequest};
+use tasktally::bench::bare;
 
+use super::Pair;
 use super::figures::{ROUNDS, Table, median};
 use super::load::measure;
-use super::{Pair, echo};
 
 const REALTIME: &str = "/tasktally.v1.StatisticsService/GetRealtime";
 const CUMULATIVE: &str = "/tasktally.v1.StatisticsService/GetCumulative";
@@ -48,13 +49,13 @@ pub async fn cumulative(table: &Table, pair: &Pair, workspace_sid: &str) {
 /// The same number of calls to both, in turns.
 async fn compare(table: &Table, pair: &Pair, what: &str, path: &'static str, questions: Vec<Bytes>) {
     let answer_bytes = pair.to_ours.call(path, questions[0].clone()).await.len() as u32;
-    let ask = echo::Ask { pad: vec![1; questions[0].len()], answer_bytes, every_ms: 0 };
+    let ask = bare::Ask { pad: vec![1; questions[0].len()], answer_bytes };
     let asks: Arc<[Bytes]> = vec![Bytes::from(ask.encode_to_vec()); CALLS].into();
     let questions: Arc<[Bytes]> = questions.into_iter().cycle().take(CALLS).collect();
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ours.push(measure(&pair.ours, pair.to_ours.call_all(path, &questions, IN_FLIGHT, |_| {})).await);
-        bare.push(measure(&pair.bare, pair.to_bare.call_all(echo::ASK, &asks, IN_FLIGHT, |_| {})).await);
+        bare.push(measure(&pair.bare, pair.to_bare.call_all(bare::ASK, &asks, IN_FLIGHT, |_| {})).await);
     }
     let calls = CALLS as f64;
     let [ours_us, bare_us] = [&ours, &bare].map(|costs| median(costs.iter().map(|cost| cost.cpu_us / calls)));

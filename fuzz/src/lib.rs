@@ -1,6 +1,6 @@
 //! What the fuzz targets do with an input: each is a function of bytes that panics where a promise is broken.
 //!
-//! `fuzz_targets/` hands these to libFuzzer; `tests/fuzz.rs` runs them over the whole corpus in every `cargo test`, so
+//! `fuzz_targets/any.rs` hands them to libFuzzer; `tests/fuzz.rs` runs them over the whole corpus in every `cargo test`, so
 //! that a finding, once its input is in `corpus/`, stays a test.
 
 pub mod access;
@@ -11,13 +11,14 @@ pub mod data;
 pub mod engine;
 pub mod journal;
 pub mod question;
+pub mod taskrouter;
 pub mod token;
 pub mod words;
 
 pub type Target = fn(&[u8]);
 
-/// Every target, by the name of its binary and of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 21] = [
+/// Every target, by the name that `TASKTALLY_FUZZ_TARGET` chooses it by, which is that of its folder in `corpus/`.
+pub const TARGETS: [(&str, Target); 23] = [
     ("backup", backup::backup),
     ("batch", batch::batch),
     ("block", journal::block),
@@ -25,6 +26,7 @@ pub const TARGETS: [(&str, Target); 21] = [
     ("checkpoint", journal::checkpoint),
     ("credentials", access::credentials),
     ("duplicates", engine::duplicates),
+    ("forms", taskrouter::forms),
     ("history", engine::history),
     ("journal", journal::journal),
     ("json", client::json),
@@ -35,6 +37,7 @@ pub const TARGETS: [(&str, Target); 21] = [
     ("row", journal::row),
     ("settings", words::settings),
     ("shown", access::shown),
+    ("signature", taskrouter::signature),
     ("sid", words::sid),
     ("time", words::time),
     ("wire", batch::wire),

@@ -8,6 +8,8 @@
 //! sha256 = "…"                      # of a token of `tasktally credentials new`: one of sha256, argon2, certificate
 //! ```
 //!
+//! Entries `[[auth_token]]` stand beside them: see [`auth_token`](super::auth_token).
+//!
 //! Read strictly: what is not understood is an error with its line, never a guess.
 
 use std::collections::{HashMap, HashSet};
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::auth_token::{self, AuthToken};
 use super::{Fault, certificate};
 use crate::event::AccountSid;
 use crate::limits;
@@ -53,6 +56,13 @@ pub struct Book {
     by_digest: HashMap<u64, Vec<Arc<Credential>>>,
     hasher: RandomState,
     by_certificate: HashMap<String, Arc<Credential>>,
+    auth_tokens: HashMap<AccountSid, AuthToken>,
+}
+
+/// One entry of a file.
+enum Entry {
+    Credential(Credential),
+    AuthToken(AuthToken),
 }
 
 impl Book {
@@ -70,11 +80,18 @@ impl Book {
         let entries = entries(document.get_ref()).map_err(|(at, what)| Fault { line: place(at), what })?;
         let mut book = Book::default();
         let mut names = HashSet::new();
-        for (at, credential) in entries {
+        for (at, entry) in entries {
             let fault = |what: String| Fault { line: place(at), what };
-            if !names.insert(credential.name.clone()) {
-                return Err(fault(format!("the name {} is used twice", credential.name)));
+            if !names.insert(entry.name().clone()) {
+                return Err(fault(format!("the name {} is used twice", entry.name())));
             }
+            let credential = match entry {
+                Entry::Credential(credential) => credential,
+                Entry::AuthToken(token) => {
+                    book.add_auth_token(token).map_err(fault)?;
+                    continue;
+                }
+            };
             if let Some(same) = book.all.iter().find(|other| other.proof == credential.proof) {
                 return Err(fault(format!("{} is proved by what proves {}", credential.name, same.name)));
             }
@@ -89,6 +106,19 @@ impl Book {
             book.add(Arc::new(credential));
         }
         Ok(book)
+    }
+
+    fn add_auth_token(&mut self, token: AuthToken) -> Result<(), String> {
+        if self.auth_tokens.len() == limits::CREDENTIALS {
+            return Err(format!("more than {} auth tokens", limits::CREDENTIALS));
+        }
+        let (account, name) = (token.account, token.name.clone());
+        match self.auth_tokens.insert(account, token) {
+            Some(other) => {
+                Err(format!("{name} and {} are both of {account}: an account has one auth token", other.name))
+            }
+            None => Ok(()),
+        }
     }
 
     fn add(&mut self, credential: Arc<Credential>) {
@@ -108,7 +138,7 @@ impl Book {
     /// The same people as this book, with what was begun under `old` still going on for everyone who did not change, and
     /// ended for the others.
     pub(super) fn after(self, old: &Book) -> Book {
-        let mut book = Book::default();
+        let mut book = Book { auth_tokens: self.auth_tokens, ..Book::default() };
         for new in self.all {
             let same = old.all.iter().find(|old| old.is_same(&new));
             book.add(same.cloned().unwrap_or(new));
@@ -120,11 +150,20 @@ impl Book {
     }
 
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.all.len() + self.auth_tokens.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.len() == 0
+    }
+
+    /// In no order.
+    pub fn auth_tokens(&self) -> impl Iterator<Item = &AuthToken> {
+        self.auth_tokens.values()
+    }
+
+    pub(super) fn auth_token(&self, account: AccountSid) -> Option<&AuthToken> {
+        self.auth_tokens.get(&account)
     }
 
     pub fn credentials(&self) -> impl Iterator<Item = &Credential> {
@@ -180,34 +219,50 @@ impl Credential {
     }
 }
 
-/// A place in the text, and what is wrong there.
-type Wrong = (usize, String);
+impl Entry {
+    fn name(&self) -> &Arc<str> {
+        match self {
+            Entry::Credential(credential) => &credential.name,
+            Entry::AuthToken(token) => &token.name,
+        }
+    }
+}
 
-type Key<'a> = Spanned<toml::de::DeString<'a>>;
+/// A place in the text, and what is wrong there.
+pub(super) type Wrong = (usize, String);
+
+pub(super) type Key<'a> = Spanned<toml::de::DeString<'a>>;
 
 /// As the text has it, so that the first thing that is wrong is the one that is told; the library sorts by key.
-fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Spanned<DeValue<'a>>)> {
+pub(super) fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Spanned<DeValue<'a>>)> {
     let mut pairs: Vec<_> = table.iter().collect();
     pairs.sort_by_key(|(key, _)| key.span().start);
     pairs
 }
 
-fn entries(document: &DeTable<'_>) -> Result<Vec<(usize, Credential)>, Wrong> {
+fn entries(document: &DeTable<'_>) -> Result<Vec<(usize, Entry)>, Wrong> {
     let mut entries = Vec::new();
     for (key, value) in in_order(document) {
-        if key.get_ref() != "credential" {
-            return Err((key.span().start, "expected [[credential]] and nothing else".to_owned()));
+        let kind = &**key.get_ref();
+        if !matches!(kind, "credential" | "auth_token") {
+            return Err((key.span().start, "expected [[credential]] or [[auth_token]] and nothing else".to_owned()));
         }
         let array = value
             .get_ref()
             .as_array()
-            .ok_or_else(|| (key.span().start, "expected [[credential]], with two brackets on each side".to_owned()))?;
+            .ok_or_else(|| (key.span().start, format!("expected [[{kind}]], with two brackets on each side")))?;
         for entry in array.iter() {
             let at = entry.span().start;
-            let table = entry.get_ref().as_table().ok_or_else(|| (at, "expected [[credential]]".to_owned()))?;
-            entries.push((at, credential(at, table)?));
+            let table = entry.get_ref().as_table().ok_or_else(|| (at, format!("expected [[{kind}]]")))?;
+            let entry = match kind {
+                "credential" => credential(at, table).map(Entry::Credential)?,
+                _ => auth_token::entry(at, table).map(Entry::AuthToken)?,
+            };
+            entries.push((at, entry));
         }
     }
+    // By their places, so that the second of two that contradict each other is the one that is told.
+    entries.sort_by_key(|(at, _)| *at);
     Ok(entries)
 }
 
@@ -254,7 +309,7 @@ fn credential(at: usize, table: &DeTable<'_>) -> Result<Credential, Wrong> {
     })
 }
 
-fn text<'a>(value: &'a Spanned<DeValue<'_>>) -> Result<&'a str, String> {
+pub(super) fn text<'a>(value: &'a Spanned<DeValue<'_>>) -> Result<&'a str, String> {
     value.get_ref().as_str().ok_or_else(|| "must be a text in quotes".to_owned())
 }
 

@@ -11,6 +11,7 @@
 //! - What an unknown caller can make grow or compute has a bound.
 //! - A credential that is taken away ends what was begun with it: see [`Lease`].
 
+pub mod auth_token;
 pub mod book;
 mod certificate;
 pub mod issue;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::Clock;
 pub use crate::pipeline::{Caller, CallerName, Role, Scope};
+pub use auth_token::AuthTokens;
 use book::{Book, Credential};
 use jwks::KeySet;
 use jwt::Expected;
@@ -80,6 +82,14 @@ pub struct Fault {
 /// It cannot be read, or is none.
 pub fn read_credentials(path: &Path) -> Result<Book, AccessError> {
     reload::credentials(path, &reload::read(path)?)
+}
+
+/// The book, and a word to the operator if everybody on the host can read the keys in it. Blocks.
+fn warned(path: &Path, book: Book) -> Book {
+    if book.auth_tokens().next().is_some() && auth_token::is_open_to_all(path) {
+        tracing::warn!(file = %path.display(), "everybody on this host can read the auth tokens in it: chmod o-r");
+    }
+    book
 }
 
 /// Why a caller is not let in.
@@ -168,7 +178,7 @@ impl Gate {
     /// A file cannot be read, or is not what it must be.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Gate, AccessError> {
         let book = match &settings.credentials {
-            Some(path) => read_credentials(path)?,
+            Some(path) => warned(path, read_credentials(path)?),
             None => Book::default(),
         };
         let keys = match &settings.jwt {
@@ -178,6 +188,11 @@ impl Gate {
         let (book, keys) = (RwLock::new(Arc::new(book)), RwLock::new(Arc::new(keys)));
         let (slow, reloads) = (Slow::new(), Reloads::default());
         Ok(Gate { inner: Arc::new(Inner { settings, book, keys, slow, clock, reloads }) })
+    }
+
+    /// What signatures are made with, as the file says now.
+    pub fn auth_tokens(&self) -> AuthTokens {
+        AuthTokens(self.book())
     }
 
     /// How many credentials there are, and how many keys of signed tokens.

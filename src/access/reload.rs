@@ -116,7 +116,7 @@ impl Gate {
         if let Some(path) = &settings.credentials
             && let Some(text) = of_credentials.look(path)
         {
-            let book = text.and_then(|text| credentials(path, &text));
+            let book = text.and_then(|text| credentials(path, &text)).map(|book| super::warned(path, book));
             let taken = book.map(|book| replace(&self.inner.book, |old| book.after(old)).len());
             self.note(path, taken);
         }

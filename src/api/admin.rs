@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::proto::v1::{self, admin_service_server::AdminService};
 use super::status::ApiError;
-use super::{Api, caller, caller_name, decode, permit};
+use super::{Api, caller, caller_name, decode, letters, permit};
 use crate::pipeline::{Copying, ForgetError, Role, Scope};
 
 /// Does what operators ask.
@@ -54,6 +54,27 @@ impl AdminService for Admin {
         let (pieces, stream) = mpsc::channel(1);
         tokio::spawn(hand_out(copying, pieces, self.api.stop.clone()));
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<v1::ListDeadLettersRequest>,
+    ) -> Result<Response<v1::ListDeadLettersResponse>, Status> {
+        letters::list(&self.api, request).await.map(Response::new)
+    }
+
+    async fn resend_dead_letters(
+        &self,
+        request: Request<v1::ResendDeadLettersRequest>,
+    ) -> Result<Response<v1::ResendDeadLettersResponse>, Status> {
+        letters::resend(&self.api, request).await.map(Response::new)
+    }
+
+    async fn drop_dead_letters(
+        &self,
+        request: Request<v1::DropDeadLettersRequest>,
+    ) -> Result<Response<v1::DropDeadLettersResponse>, Status> {
+        letters::drop_those(&self.api, request).await.map(Response::new)
     }
 }
 

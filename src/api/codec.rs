@@ -6,9 +6,13 @@ use std::marker::PhantomData;
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
 use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use super::status::{ApiError, status};
+
+/// What a question is read into, and an answer written into, at first: most fit, and what is larger grows.
+const QUESTION_BUFFER_BYTES: usize = 256;
+const ANSWER_BUFFER_BYTES: usize = 1024;
 
 /// A message in its encoded form: an answer that was encoded ahead, so that one encoding serves many callers, or a
 /// question that is read off the wire later, without a copy.
@@ -18,6 +22,11 @@ pub struct Encoded(Bytes);
 impl Encoded {
     pub fn new(message: &impl Message) -> Encoded {
         Encoded(message.encode_to_vec().into())
+    }
+
+    /// In another form than the contract's.
+    pub fn of_text(text: Vec<u8>) -> Encoded {
+        Encoded(text.into())
     }
 
     pub fn as_bytes(&self) -> &Bytes {
@@ -133,6 +142,10 @@ impl<Question: Message + Default> Decoder for QuestionDecoder<Question> {
     type Item = Question;
     type Error = Status;
 
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(QUESTION_BUFFER_BYTES, QUESTION_BUFFER_BYTES)
+    }
+
     fn decode(&mut self, body: &mut DecodeBuf<'_>) -> Result<Option<Question>, Status> {
         Question::decode(body).map(Some).map_err(not_the_message)
     }
@@ -146,6 +159,10 @@ impl<Answer: Message> Encoder for AnswerEncoder<Answer> {
     type Item = Answer;
     type Error = Status;
 
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(ANSWER_BUFFER_BYTES, ANSWER_BUFFER_BYTES)
+    }
+
     fn encode(&mut self, answer: Answer, body: &mut EncodeBuf<'_>) -> Result<(), Status> {
         // The one way to fail is a buffer that cannot grow, which this one can.
         answer.encode(body).map_err(|error| Status::internal(error.to_string()))
@@ -155,6 +172,12 @@ impl<Answer: Message> Encoder for AnswerEncoder<Answer> {
 impl Encoder for EncodedEncoder {
     type Item = Encoded;
     type Error = Status;
+
+    /// Nothing is held between two messages, of which there is never a second one at once: a stream holds its buffer for
+    /// as long as it lasts.
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(0, 0)
+    }
 
     fn encode(&mut self, Encoded(bytes): Encoded, body: &mut EncodeBuf<'_>) -> Result<(), Status> {
         body.put(bytes);

@@ -1,8 +1,10 @@
 //! From the engine's answers to the wire's messages.
 
 mod event;
+mod letter;
 
 pub use event::event;
+pub use letter::dead_letter;
 
 use prost_types::{Duration, Timestamp};
 
@@ -24,6 +26,11 @@ impl Links {
     /// `base` is the public address of this server, such as `https://stats.example.com`.
     pub fn new(base: &str) -> Links {
         Links { base: base.trim_end_matches('/').into() }
+    }
+
+    /// The URL of this path and query, by which the outside knows it.
+    pub fn public(&self, path_and_query: &str) -> String {
+        format!("{}{path_and_query}", self.base)
     }
 
     fn to(&self, workspace: WorkspaceSid, resource: &str) -> String {

@@ -6,12 +6,17 @@
 //! - `version` grows exactly when figures change: not with the revision, the moment or the age.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use super::bell::Bell;
 use super::codec::Encoded;
 use super::encode::{self, Links, Stamp};
 use super::proto::v1;
@@ -55,10 +60,15 @@ impl Source for Topic {
 type Key = (WorkspaceSid, ChannelFilter);
 type Feeds<S> = Mutex<HashMap<Key, Weak<Feed<S>>>>;
 
-/// All feeds. A feed lives as long as its watchers.
+/// How a state is written for those who watch.
+pub type Form = fn(v1::WorkspaceRealtimeStatistics) -> Encoded;
+
+/// All feeds of one form. A feed lives as long as its watchers.
 pub struct Hub<S: Source> {
     links: Arc<Links>,
+    form: Form,
     feeds: Arc<Feeds<S>>,
+    stop: CancellationToken,
 }
 
 /// The figures of one (workspace, channel), for its watchers.
@@ -67,8 +77,14 @@ pub struct Feed<S: Source> {
     source: Arc<S>,
     ticks: watch::Receiver<u64>,
     links: Arc<Links>,
+    form: Form,
     kept: Mutex<Option<Kept>>,
     hub: Weak<Feeds<S>>,
+    /// Rung by the feed's crier when there may be something new.
+    bell: Bell,
+    is_stopping: AtomicBool,
+    /// Ends the crier when it is dropped.
+    _deserted: oneshot::Sender<Infallible>,
 }
 
 /// A state, encoded.
@@ -110,11 +126,12 @@ pub enum Offer {
 }
 
 impl<S: Source> Hub<S> {
-    pub fn new(links: Arc<Links>) -> Hub<S> {
-        Hub { links, feeds: Arc::default() }
+    /// Feeds end when `stop` is cancelled.
+    pub fn new(links: Arc<Links>, form: Form, stop: CancellationToken) -> Hub<S> {
+        Hub { links, form, feeds: Arc::default(), stop }
     }
 
-    /// The feed of this workspace and channel; `source` is used if there is none yet.
+    /// The feed of this workspace and channel; `source` is used if there is none yet. To be asked within a runtime.
     pub fn feed(&self, workspace: WorkspaceSid, channel: ChannelFilter, source: Arc<S>) -> Arc<Feed<S>> {
         let key = (workspace, channel);
         let mut feeds = locked(&self.feeds);
@@ -123,14 +140,21 @@ impl<S: Source> Hub<S> {
         if let Some(feed) = found.as_ref().filter(|feed| !feed.has_ended()) {
             return feed.clone();
         }
+        let (_deserted, deserted) = oneshot::channel();
+        let ticks = source.subscribe();
         let feed = Arc::new(Feed {
             key: key.clone(),
-            ticks: source.subscribe(),
+            ticks: ticks.clone(),
             source,
             links: self.links.clone(),
+            form: self.form,
             kept: Mutex::default(),
             hub: Arc::downgrade(&self.feeds),
+            bell: Bell::default(),
+            is_stopping: AtomicBool::new(self.stop.is_cancelled()),
+            _deserted,
         });
+        tokio::spawn(cry(Arc::downgrade(&feed), ticks, self.stop.clone(), deserted));
         feeds.insert(key, Arc::downgrade(&feed));
         // The last one to let go of a feed takes the lock.
         drop(feeds);
@@ -149,9 +173,24 @@ impl<S: Source> Hub<S> {
 }
 
 impl<S: Source> Feed<S> {
-    /// Ticks when there may be something new.
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.source.subscribe()
+    /// Has the waker woken whenever there may be something new; answers its place.
+    pub fn join(&self, waker: Waker) -> usize {
+        self.bell.hang(waker)
+    }
+
+    /// Gives the place up.
+    pub fn leave(&self, place: usize) {
+        self.bell.unhang(place);
+    }
+
+    /// Another number than before where there may be something new.
+    pub fn tick(&self) -> u64 {
+        *self.ticks.borrow()
+    }
+
+    /// Whether no more will come, since the server or the source has ended.
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
     }
 
     pub fn workspace(&self) -> WorkspaceSid {
@@ -163,8 +202,7 @@ impl<S: Source> Feed<S> {
         self.source.has_ended()
     }
 
-    pub fn offer(&self, want: Want) -> Offer {
-        let now = Instant::now();
+    pub fn offer(&self, want: Want, now: Instant) -> Offer {
         let mut kept = locked(&self.kept);
         // The tick is read before the state: a state that is newer than its tick is only looked at once more.
         let tick = *self.ticks.borrow();
@@ -191,10 +229,41 @@ impl<S: Source> Feed<S> {
     fn encode(&self, before: Option<&Kept>, tick: u64, now: Instant) -> Kept {
         let stamped = self.source.latest();
         let realtime = encode::realtime(Stamp::of(&self.links, self.key.0, &stamped), &stamped.answer);
-        let message = Encoded::new(&v1::WatchRealtimeResponse { realtime: Some(realtime) });
+        let message = (self.form)(realtime);
         let version =
             before.map_or(0, |before| before.frame.version + u64::from(!before.figures.same_figures(&stamped.answer)));
         Kept { frame: Frame { message, version, encoded_at: now }, figures: stamped.answer, tick }
+    }
+}
+
+/// Tells the watchers of a feed, from a task of the runtime: the owner of the figures wakes one task, however many watch.
+async fn cry<S: Source>(
+    feed: Weak<Feed<S>>,
+    mut ticks: watch::Receiver<u64>,
+    stop: CancellationToken,
+    mut deserted: oneshot::Receiver<Infallible>,
+) {
+    loop {
+        let is_over = tokio::select! {
+            biased;
+            _ = &mut deserted => return,
+            () = stop.cancelled() => true,
+            ticked = ticks.changed() => ticked.is_err(),
+        };
+        let Some(feed) = feed.upgrade() else { return };
+        if is_over {
+            feed.is_stopping.store(true, Ordering::Release);
+        }
+        let mut place = Some(0);
+        while let Some(from) = place {
+            place = feed.bell.ring_from(from);
+            if place.is_some() {
+                tokio::task::yield_now().await;
+            }
+        }
+        if is_over {
+            return;
+        }
     }
 }
 

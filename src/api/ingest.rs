@@ -1,13 +1,11 @@
 //! IngestService: events in, one request at a time or many over one stream.
 
 use std::collections::VecDeque;
-use std::num::NonZero;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -17,7 +15,6 @@ use super::intake::{Charge, Ticket};
 use super::proto::v1::{self, ingest_service_server::IngestService};
 use super::status::{ApiError, of_reading};
 use super::{Api, caller, encode, permit, refusals};
-use crate::limits;
 use crate::pipeline::{Caller, Patience, Role, Submitted};
 
 /// Takes events in.
@@ -28,8 +25,6 @@ pub struct Ingest {
 /// What requests are handed in to.
 pub struct Counter {
     api: Api,
-    /// Turns to decode a large request.
-    turns: Semaphore,
 }
 
 impl Ingest {
@@ -72,8 +67,7 @@ struct Queued {
 
 impl Counter {
     pub fn new(api: Api) -> Counter {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Counter { api, turns: Semaphore::new((cores / 2).max(1)) }
+        Counter { api }
     }
 
     async fn queue(
@@ -88,8 +82,7 @@ impl Counter {
             charge.settle(request.len());
         }
         let Batch { events, refused, sids } = {
-            let is_large = request.len() > limits::DECODED_IN_TURN_BYTES;
-            let _turn = if is_large { self.turns.acquire().await.ok() } else { None };
+            let _turn = self.api.intake.turn(request.len()).await;
             self.decode(&request, patience)?
         };
         drop(request);

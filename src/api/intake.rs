@@ -8,13 +8,14 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::num::NonZero;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::PollSemaphore;
 use tonic::codegen::{Service, StdError};
@@ -34,6 +35,10 @@ pub struct Intake {
     all: Arc<Semaphore>,
     /// What streams may take of it.
     streams: Arc<Semaphore>,
+    /// What callers may take of it of whom nothing is known before their bodies are read.
+    strangers: Arc<Semaphore>,
+    /// Turns to decode a large request.
+    turns: Arc<Semaphore>,
     most: usize,
     most_of_stream: usize,
     most_of_message: usize,
@@ -43,9 +48,12 @@ impl Intake {
     pub fn new(limits: &ApiLimits) -> Intake {
         let (most, most_of_message) = (limits.max_ingest_bytes, limits.max_message_bytes);
         let most_of_stream = (most / 2).max(most_of_message).min(most);
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Intake {
             all: Arc::new(Semaphore::new(most)),
             streams: Arc::new(Semaphore::new(most_of_stream)),
+            strangers: Arc::new(Semaphore::new(most_of_stream)),
+            turns: Arc::new(Semaphore::new((cores / 2).max(1))),
             most,
             most_of_stream,
             most_of_message,
@@ -73,7 +81,26 @@ impl Intake {
             return None;
         }
         let of_all = self.all.clone().try_acquire_many_owned(charge).ok()?;
-        Some(Charge { of_all, of_streams: None })
+        Some(Charge { of_all, of_part: None })
+    }
+
+    /// Room for the body of one request over HTTP, of as many bytes as it says; asked for before it is read.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn admit(&self, bytes: usize, is_stranger: bool) -> Result<Charge, ApiError> {
+        let charge = self.charge(Message { is_compressed: false, bytes, header_end: 0 });
+        let mut taken = self.try_take(charge).ok_or_else(|| ApiError::Ingest(self.full()))?;
+        if is_stranger {
+            let of_strangers = self.strangers.clone().try_acquire_many_owned(charge);
+            taken.of_part = Some(of_strangers.map_err(|_| ApiError::Ingest(self.full()))?);
+        }
+        Ok(taken)
+    }
+
+    /// Waits for its turn to decode a request that is a large one; held while it is decoded.
+    pub async fn turn(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        if bytes > limits::DECODED_IN_TURN_BYTES { self.turns.acquire().await.ok() } else { None }
     }
 
     fn full(&self) -> IngestError {
@@ -91,14 +118,33 @@ impl Intake {
 #[derive(Debug)]
 pub struct Charge {
     of_all: OwnedSemaphorePermit,
-    of_streams: Option<OwnedSemaphorePermit>,
+    /// Of the part that streams have, or strangers.
+    of_part: Option<OwnedSemaphorePermit>,
 }
 
 impl Charge {
+    /// The body turns out to be longer: this much more is taken.
+    pub fn add(&mut self, more: Charge) {
+        self.of_all.merge(more.of_all);
+        match (&mut self.of_part, more.of_part) {
+            (Some(part), Some(more)) => part.merge(more),
+            (_, more) => drop(more),
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.of_all.num_permits()
+    }
+
+    /// The caller is known now, and no stranger any more.
+    pub fn is_known(&mut self) {
+        self.of_part = None;
+    }
+
     /// The message is read, and has this many bytes: what is over is free again.
     pub fn settle(&mut self, bytes: usize) {
         let due = bytes.max(limits::CALL_BYTES);
-        for permit in std::iter::once(&mut self.of_all).chain(&mut self.of_streams) {
+        for permit in std::iter::once(&mut self.of_all).chain(&mut self.of_part) {
             drop(permit.split(permit.num_permits().saturating_sub(due)));
         }
     }
@@ -246,7 +292,7 @@ impl Waiting {
         }
         // Nobody closes the semaphores; should they be closed, nothing more is taken.
         let of_all = ready!(self.all.poll_acquire_many(cx, charge)).ok_or(IngestError::Stopping);
-        Poll::Ready(of_all.map(|of_all| Charge { of_all, of_streams: self.of_streams.take() }))
+        Poll::Ready(of_all.map(|of_all| Charge { of_all, of_part: self.of_streams.take() }))
     }
 }
 

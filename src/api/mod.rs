@@ -2,21 +2,23 @@
 //!
 //! A call is decoded ([`decode`]), asked of the pipeline, and its answer encoded ([`encode`]); what goes wrong becomes
 //! a status in one place ([`status`]). There is one file for each thing that callers do: [`statistics`], [`watch`],
-//! [`listing`], [`ingest`], [`admin`].
+//! [`listing`], [`ingest`], [`admin`] with its [`letters`].
 
 pub mod admin;
+mod bell;
 pub mod codec;
 pub mod decode;
 pub mod encode;
 pub mod feed;
 pub mod ingest;
 pub mod intake;
+mod letters;
 pub mod listing;
 pub mod proto;
 pub mod refine;
 pub mod reflection;
-mod refusals;
-mod seats;
+pub(crate) mod refusals;
+pub mod seats;
 pub mod statistics;
 pub mod status;
 pub mod watch;
@@ -30,14 +32,17 @@ use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use tonic::codec::CompressionEncoding;
 
+use crate::letters::Letters;
 use crate::limits;
 use crate::pipeline::{Caller, CallerName, Pipeline, Role};
 use encode::Links;
 use intake::{Intake, Metered};
+pub use letters::ReadRaw;
 use proto::v1::admin_service_server::AdminServiceServer;
 use proto::v1::ingest_service_server::IngestServiceServer;
 use proto::v1::statistics_service_server::StatisticsServiceServer;
 use refine::Refined;
+use seats::Seats;
 use status::ApiError;
 
 /// The one method of IngestService whose requests are a stream.
@@ -81,6 +86,13 @@ pub struct Api {
     pub pipeline: Pipeline,
     pub links: Arc<Links>,
     pub limits: ApiLimits,
+    /// Where what came in over HTTP and was refused is kept.
+    pub letters: Letters,
+    pub read_raw: ReadRaw,
+    /// The places of all who watch, whichever way they came in.
+    pub seats: Arc<Seats>,
+    /// Room for requests that bring events, however they come.
+    pub intake: Intake,
     /// Cancelled when the server shuts down: streams end.
     pub stop: CancellationToken,
 }
@@ -104,7 +116,7 @@ impl Api {
         let service = IngestServiceServer::new(ingest::Ingest::new(self.clone()))
             .max_decoding_message_size(self.limits.max_message_bytes)
             .accept_compressed(CompressionEncoding::Gzip);
-        let service = Metered::new(service, Intake::new(&self.limits), STREAM_EVENTS);
+        let service = Metered::new(service, self.intake.clone(), STREAM_EVENTS);
         Refined::new(service, self.limits.max_message_bytes)
     }
 }
@@ -123,6 +135,6 @@ fn caller_name<T>(request: &Request<T>) -> Arc<str> {
 
 /// That the caller has the role that a call needs. Asked after the request is read, since a request that is none is told
 /// so first.
-fn permit(caller: &Caller, needed: Role) -> Result<(), ApiError> {
+pub(crate) fn permit(caller: &Caller, needed: Role) -> Result<(), ApiError> {
     if caller.may(needed) { Ok(()) } else { Err(ApiError::NotPermitted { needed }) }
 }

@@ -7,6 +7,8 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/tasktally.v1.rs"));
 }
 
+pub use prost_types::{Duration, Timestamp};
+
 /// The descriptors of the contract, with comments and every import: an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tasktally.v1.descriptors"));
 

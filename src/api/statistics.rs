@@ -1,14 +1,11 @@
 //! StatisticsService: decode, ask, encode.
 
-use std::sync::Arc;
-
 use tonic::{Request, Response, Status};
 
 use super::decode::{self, CumulativeRequest, RealtimeRequest};
 use super::encode::{self, Stamp};
 use super::feed::Hub;
 use super::proto::v1::{self, statistics_service_server::StatisticsService};
-use super::seats::Seats;
 use super::status::ApiError;
 use super::watch::Watch;
 use super::{Api, caller, listing, permit, watch};
@@ -19,14 +16,12 @@ use crate::pipeline::{AskError, CumulativeQuestion, Role, Stamped, Topic};
 pub struct Statistics {
     pub(super) api: Api,
     pub(super) hub: Hub<Topic>,
-    pub(super) seats: Arc<Seats>,
 }
 
 impl Statistics {
     pub fn new(api: Api) -> Statistics {
-        let hub = Hub::new(api.links.clone());
-        let seats = Seats::new(&api.limits);
-        Statistics { api, hub, seats }
+        let hub = Hub::new(api.links.clone(), watch::message, api.stop.clone());
+        Statistics { api, hub }
     }
 
     fn stamp<T>(&self, workspace: WorkspaceSid, stamped: &Stamped<T>) -> Stamp<'_> {

@@ -10,6 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::event::{Second, WorkspaceSid};
+use crate::letters::LettersError;
 use crate::limits;
 use crate::pipeline::{AskError, CopyRefusal, Full, IngestError, Role};
 
@@ -46,6 +47,8 @@ pub enum ApiError {
     List(AskError),
     /// Events could not be taken in.
     Ingest(IngestError),
+    /// The dead letters could not be read or written.
+    Letters(LettersError),
     /// There is no copy of the journal, or no more of it.
     Backup(CopyRefusal),
     /// The server is shutting down.
@@ -96,6 +99,7 @@ pub fn status(error: ApiError) -> Status {
         ApiError::Ask(workspace, error) => unanswered(Some(workspace), error),
         ApiError::List(error) => unanswered(None, error),
         ApiError::Ingest(error) => untaken(error),
+        ApiError::Letters(error) => unkept(error),
         ApiError::Backup(refusal) => uncopied(refusal),
         ApiError::Stopping => stopping(),
     }
@@ -122,6 +126,20 @@ fn uncopied(refusal: CopyRefusal) -> Status {
         }
         CopyRefusal::Starting => starting(),
         CopyRefusal::Stopping => stopping(),
+    }
+}
+
+fn unkept(error: LettersError) -> Status {
+    let text = error.to_string();
+    match error {
+        LettersError::Starting => starting(),
+        LettersError::Stopping => stopping(),
+        LettersError::Busy(most) => overloaded(Full::now("dead_letter_calls", most)),
+        LettersError::Unusable(cause) => {
+            let cause = cut(&cause, MOST_CAUSE_BYTES).to_owned();
+            let text = cut(&text, MOST_CAUSE_BYTES).to_owned();
+            retriable(Code::Unavailable, "DEAD_LETTERS_UNUSABLE", text, RETRY_AFTER, [("cause", cause)])
+        }
     }
 }
 
@@ -226,7 +244,7 @@ fn info<const N: usize>(reason: &str, metadata: [(&str, String); N]) -> ErrorDet
 }
 
 /// The longest start of the text that fits.
-pub(super) fn cut(text: &str, most_bytes: usize) -> &str {
+pub fn cut(text: &str, most_bytes: usize) -> &str {
     let mut end = most_bytes.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

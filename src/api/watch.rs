@@ -5,40 +5,57 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_stream::Stream;
-use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 use tonic::{Request, Status};
 
 use super::codec::Encoded;
 use super::decode::{self, WatchRequest};
-use super::feed::{Feed, Frame, Offer, Source, Want};
+use super::feed::{Feed, Frame, Hub, Offer, Source, Want};
 use super::proto::v1;
 use super::seats::Seat;
-use super::statistics::{Statistics, ask};
+use super::statistics::Statistics;
 use super::status::ApiError;
-use super::{caller, permit, status};
-use crate::pipeline::{AskError, Role, Topic};
+use super::{Api, caller, permit, status};
+use crate::pipeline::{AskError, Caller, Role, Topic};
 
 pub(super) async fn open(
     service: &Statistics,
     request: Request<v1::WatchRealtimeRequest>,
 ) -> Result<Watch<Topic>, Status> {
-    let called = Instant::now();
     let caller = caller(&request);
-    let WatchRequest { workspace, channel, min_interval, heartbeat } =
-        decode::watch_realtime(request.into_inner()).map_err(ApiError::BadFields)?;
-    permit(&caller, Role::Read)?;
-    let topic = ask(workspace, service.api.pipeline.topic(&caller, workspace, &channel)).await?;
+    let read = decode::watch_realtime(request.into_inner()).map_err(ApiError::BadFields)?;
+    Ok(begin(&service.api, &service.hub, &caller, read).await?)
+}
+
+/// Begins a watch in the form of this hub.
+///
+/// # Errors
+/// The caller may not, there is no such workspace, or no room.
+pub async fn begin(
+    api: &Api,
+    hub: &Hub<Topic>,
+    caller: &Caller,
+    request: WatchRequest,
+) -> Result<Watch<Topic>, ApiError> {
+    let called = Instant::now();
+    let WatchRequest { workspace, channel, min_interval, heartbeat } = request;
+    permit(caller, Role::Read)?;
+    let topic = api.pipeline.topic(caller, workspace, &channel).await;
+    let topic = topic.map_err(|error| ApiError::Ask(workspace, error))?;
     // The account is known with the topic: a watch that is refused costs one question.
-    let seat = service.seats.take(topic.account)?;
-    let feed = service.hub.feed(workspace, channel, topic);
-    let watch = Watch::new(feed, Pace { min_interval, heartbeat }, called, service.api.stop.clone());
+    let seat = api.seats.take(topic.account)?;
+    let feed = hub.feed(workspace, channel, topic);
+    let watch = Watch::new(feed, Pace { min_interval, heartbeat }, called);
     Ok(watch.on(seat))
+}
+
+/// The form of the contract.
+pub(super) fn message(realtime: v1::WorkspaceRealtimeStatistics) -> Encoded {
+    Encoded::new(&v1::WatchRealtimeResponse { realtime: Some(realtime) })
 }
 
 /// How often a watcher wants a message.
@@ -52,19 +69,16 @@ pub struct Pace {
 
 /// The messages of one watcher. Whoever drops it frees all that it held.
 pub struct Watch<S: Source> {
-    next: ReusableBoxFuture<'static, (Watcher<S>, Result<Encoded, Status>)>,
-    ended: bool,
-    _seat: Option<Seat>,
-}
-
-struct Watcher<S: Source> {
     feed: Arc<Feed<S>>,
-    ticks: watch::Receiver<u64>,
     pace: Pace,
     /// The first message is never older than this.
     called: Instant,
     sent: Option<Sent>,
-    stop: CancellationToken,
+    timer: Timer,
+    /// The place at the feed's bell, and the task that is woken.
+    place: Option<(usize, Waker)>,
+    ended: bool,
+    _seat: Option<Seat>,
 }
 
 /// The last message.
@@ -72,18 +86,26 @@ struct Sent {
     at: Instant,
     encoded_at: Instant,
     version: u64,
+    /// Up to which tick of the feed there was nothing new.
+    tick: u64,
+}
+
+/// What there is for the watcher at some moment.
+enum Look {
+    Frame(Frame, u64),
+    /// Nothing before this moment, unless the feed says so.
+    Until(Instant),
 }
 
 impl<S: Source> Watch<S> {
-    pub fn new(feed: Arc<Feed<S>>, pace: Pace, called: Instant, stop: CancellationToken) -> Watch<S> {
-        let ticks = feed.subscribe();
-        let watcher = Watcher { feed, ticks, pace, called, sent: None, stop };
-        Watch { next: ReusableBoxFuture::new(watcher.next()), ended: false, _seat: None }
+    pub fn new(feed: Arc<Feed<S>>, pace: Pace, called: Instant) -> Watch<S> {
+        Watch { feed, pace, called, sent: None, timer: Timer::default(), place: None, ended: false, _seat: None }
     }
 
     /// Holds the seat for as long as the watch goes on.
-    fn on(self, seat: Seat) -> Watch<S> {
-        Watch { _seat: Some(seat), ..self }
+    fn on(mut self, seat: Seat) -> Watch<S> {
+        self._seat = Some(seat);
+        self
     }
 }
 
@@ -91,68 +113,106 @@ impl<S: Source> Stream for Watch<S> {
     type Item = Result<Encoded, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        let (watcher, message) = ready!(self.next.poll(cx));
-        if message.is_ok() {
-            self.next.set(watcher.next());
-        } else {
-            self.ended = true;
-        }
-        Poll::Ready(Some(message))
+        self.poll_message(cx).map(|message| message.map(|message| message.map_err(status::status)))
     }
 }
 
-impl<S: Source> Watcher<S> {
-    /// The next message, or what ends the stream.
-    async fn next(mut self) -> (Watcher<S>, Result<Encoded, Status>) {
-        let stop = self.stop.clone();
-        let frame = tokio::select! {
-            biased;
-            () = stop.cancelled() => Err(ApiError::Stopping),
-            frame = self.frame() => frame,
-        };
-        let message = match frame {
-            Ok(Frame { message, version, encoded_at }) => {
-                self.sent = Some(Sent { at: Instant::now(), encoded_at, version });
-                Ok(message)
-            }
-            Err(end) => Err(status::status(end)),
-        };
-        (self, message)
+impl<S: Source> Watch<S> {
+    /// The next message, or what ends the watch.
+    pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Encoded, ApiError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let message = ready!(self.poll_frame(cx));
+        self.ended = message.is_err();
+        Poll::Ready(Some(message))
     }
 
-    /// The next frame when it is due, or why no more will come. Looks only after it has marked what it has seen,
-    /// so that no change is missed between a look and a wait.
-    async fn frame(&mut self) -> Result<Frame, ApiError> {
-        let heartbeat_at = match &self.sent {
-            Some(sent) => {
-                sleep_until(sent.at + self.pace.min_interval).await;
-                sent.at + self.pace.heartbeat
-            }
-            None => self.called,
-        };
+    /// The next frame when it is due, or why no more will come.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Encoded, ApiError>> {
+        // Before it looks, so that no change is missed between a look and a wait.
+        self.hang(cx);
         loop {
-            self.ticks.borrow_and_update();
-            let want = match &self.sent {
-                None => Want::Since(self.called),
-                Some(sent) if Instant::now() >= heartbeat_at => Want::After(sent.encoded_at),
-                Some(sent) => Want::OtherThan(sent.version),
-            };
-            let offer = self.feed.offer(want);
-            if self.feed.has_ended() {
-                return Err(ApiError::Ask(self.feed.workspace(), AskError::UnknownWorkspace));
+            if self.feed.is_stopping() {
+                return Poll::Ready(Err(ApiError::Stopping));
             }
-            match offer {
-                Offer::Frame(frame) => return Ok(frame),
-                Offer::NotBefore(moment) => sleep_until(moment).await,
-                Offer::Unchanged => tokio::select! {
-                    () = sleep_until(heartbeat_at) => {}
-                    ticked = self.ticks.changed() => ticked.map_err(|_| ApiError::Stopping)?,
-                },
+            let now = Instant::now();
+            match self.look(now)? {
+                Look::Frame(Frame { message, version, encoded_at }, tick) => {
+                    self.sent = Some(Sent { at: now, encoded_at, version, tick });
+                    return Poll::Ready(Ok(message));
+                }
+                Look::Until(moment) => ready!(self.timer.poll(moment, now, cx)),
             }
         }
+    }
+
+    fn hang(&mut self, cx: &Context<'_>) {
+        if self.place.as_ref().is_some_and(|(_, waker)| waker.will_wake(cx.waker())) {
+            return;
+        }
+        self.unhang();
+        self.timer = Timer::default();
+        self.place = Some((self.feed.join(cx.waker().clone()), cx.waker().clone()));
+    }
+
+    fn unhang(&mut self) {
+        if let Some((place, _)) = self.place.take() {
+            self.feed.leave(place);
+        }
+    }
+
+    fn look(&mut self, now: Instant) -> Result<Look, ApiError> {
+        let tick = self.feed.tick();
+        let want = match &self.sent {
+            None => Want::Since(self.called),
+            Some(sent) => {
+                let (earliest, heartbeat_at) = (sent.at + self.pace.min_interval, sent.at + self.pace.heartbeat);
+                let is_due = now >= heartbeat_at;
+                if !is_due && sent.tick == tick {
+                    return Ok(Look::Until(heartbeat_at));
+                }
+                if now < earliest {
+                    return Ok(Look::Until(earliest));
+                }
+                if is_due { Want::After(sent.encoded_at) } else { Want::OtherThan(sent.version) }
+            }
+        };
+        let offer = self.feed.offer(want, now);
+        if self.feed.has_ended() {
+            return Err(ApiError::Ask(self.feed.workspace(), AskError::UnknownWorkspace));
+        }
+        Ok(match (offer, &mut self.sent) {
+            (Offer::Frame(frame), _) => Look::Frame(frame, tick),
+            (Offer::NotBefore(moment), _) => Look::Until(moment),
+            (Offer::Unchanged, Some(sent)) => {
+                sent.tick = tick;
+                Look::Until(sent.at + self.pace.heartbeat)
+            }
+            (Offer::Unchanged, None) => unreachable!("nothing was sent that could be unchanged"),
+        })
+    }
+}
+
+impl<S: Source> Drop for Watch<S> {
+    fn drop(&mut self) {
+        self.unhang();
+    }
+}
+
+/// Wakes the task at some moment or before. A moment that is put off, as that of a heartbeat is by each message, leaves
+/// the alarm where it is: it goes off once too early rather than being moved a hundred times.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    fn poll(&mut self, moment: Instant, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let alarm = self.0.get_or_insert_with(|| Box::pin(sleep_until(moment)));
+        let at = alarm.deadline();
+        if at <= now || at > moment {
+            alarm.as_mut().reset(moment);
+        }
+        alarm.as_mut().poll(cx)
     }
 }
 

@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand, ValueEnum, value_parser};
 
+use super::import::args::ImportArgs;
+use super::letters::args::LettersCommand;
 use super::token::TokenArgs;
+use crate::bench::args::BenchArgs;
 use crate::config::duration_within;
 use crate::limits;
 use crate::simulate::args::SimulateArgs;
@@ -15,8 +18,13 @@ use crate::simulate::args::SimulateArgs;
 pub enum ClientCommand {
     /// Send the events of a made-up contact centre: for demos, load and soak tests.
     Simulate(SimulateArgs),
+    /// Measure a server: ingest, questions and a watch, beside a bare service.
+    Bench(Box<BenchArgs>),
     /// Load events from a file of newline-delimited JSON, `-` for standard input.
     Ingest(IngestArgs),
+    /// Load what happened in TaskRouter in the last 30 days, from its REST Events API.
+    #[command(name = "import-taskrouter")]
+    Import(Box<ImportArgs>),
     /// Ask whether a server serves: exit code 0 SERVING, 1 not serving, 2 unreachable.
     Healthcheck(HealthcheckArgs),
     /// Show the statistics of a workspace: what is, and what was. Without a workspace: the list of them.
@@ -29,6 +37,9 @@ pub enum ClientCommand {
     Backup(BackupArgs),
     /// Forget everything of a workspace, so that it may be bound to another account. Asks before.
     Forget(ForgetArgs),
+    /// Events that came in over HTTP and were refused: list, show, resend, drop.
+    #[command(subcommand, name = "dead-letters")]
+    Letters(LettersCommand),
 }
 
 impl ClientCommand {
@@ -36,12 +47,15 @@ impl ClientCommand {
     pub fn connection(&self) -> &ConnectionArgs {
         match self {
             ClientCommand::Simulate(args) => &args.connection,
+            ClientCommand::Bench(args) => &args.connection,
             ClientCommand::Ingest(args) => &args.connection,
+            ClientCommand::Import(args) => &args.connection,
             ClientCommand::Healthcheck(args) => &args.connection,
             ClientCommand::Get(args) | ClientCommand::Cumulative(args) => &args.connection,
             ClientCommand::Watch(args) => &args.connection,
             ClientCommand::Backup(args) => &args.connection,
             ClientCommand::Forget(args) => &args.connection,
+            ClientCommand::Letters(command) => command.connection(),
         }
     }
 }
@@ -309,7 +323,7 @@ fn timeout(text: &str) -> Result<Duration, String> {
     duration_within(text, Duration::from_millis(1), Duration::from_secs(24 * 60 * 60))
 }
 
-fn patience(text: &str) -> Result<Duration, String> {
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
     duration_within(text, Duration::ZERO, Duration::from_secs(30 * 24 * 60 * 60))
 }
 

@@ -64,6 +64,11 @@ impl Server {
         self.channel.clone()
     }
 
+    /// What shows who the user is, for what is no call.
+    pub fn authorization(&self) -> Option<http::HeaderValue> {
+        self.credentials.header()
+    }
+
     pub fn timeout(&self) -> Duration {
         self.timeout
     }

@@ -86,7 +86,13 @@ fn checked(args: &CheckArgs) -> Result<String, (String, u8)> {
             let why = "0 credentials: nobody can use a server with this file, but by signed tokens (--jwt-jwks)";
             Err((format!("{}: {why}", args.file.display()), EXIT_REFUSED))
         }
-        Ok(listing) => Ok(listing),
+        Ok(listing) => {
+            if listing.contains("auth_token\n") && access::auth_token::is_open_to_all(&args.file) {
+                let file = args.file.display();
+                say(format_args!("warning: {file}: everybody on this host can read the auth tokens in it: chmod o-r"));
+            }
+            Ok(listing)
+        }
         Err(error @ AccessError::Read { .. }) => Err((error.to_string(), EXIT_LOCAL)),
         Err(error) => Err((error.to_string(), EXIT_REFUSED)),
     }
@@ -111,7 +117,14 @@ fn listing(book: &access::book::Book) -> String {
         let roles = roles.collect::<Vec<_>>().join(",");
         format!("{:<24} {:<34} {:<18} {}\n", one.name, account(one.caller.scope), roles, one.kind())
     };
-    book.credentials().map(line).collect()
+    let mut tokens: Vec<_> = book.auth_tokens().collect();
+    tokens.sort_by_key(|token| token.name.clone());
+    // A valid signature is the ingest credential of its account.
+    let signer = |token: &&access::auth_token::AuthToken| {
+        let roles = Role::Ingest.name();
+        format!("{:<24} {:<34} {:<18} auth_token\n", token.name, token.account, roles)
+    };
+    book.credentials().map(line).chain(tokens.iter().map(signer)).collect()
 }
 
 #[cfg(test)]

@@ -27,6 +27,15 @@ pub enum Failure {
     /// The server took nothing for as long as we were told to try.
     #[error("gave up after {} tries: {}", .tries, describe(.last))]
     GaveUp { tries: u32, last: Box<Status> },
+    /// TaskRouter's API refuses what we ask for.
+    #[error("TaskRouter: {0}")]
+    Source(String),
+    /// TaskRouter's API does not know us.
+    #[error("TaskRouter: {0}")]
+    SourceAccess(String),
+    /// TaskRouter's API gave no page for as long as we were told to try.
+    #[error("TaskRouter: gave up after {tries} tries: {words}")]
+    SourceGone { tries: u32, words: String },
     /// The two sides cannot come together as they are.
     #[error("{words}")]
     Mismatch { mismatch: Mismatch, words: String },
@@ -49,6 +58,18 @@ impl Failure {
         Failure::Local { what: what.into(), error }
     }
 
+    /// With the workspace that TaskRouter was asked about.
+    pub fn about(self, workspace: &str) -> Failure {
+        match self {
+            Failure::Source(words) => Failure::Source(format!("{workspace}: {words}")),
+            Failure::SourceAccess(words) => Failure::SourceAccess(format!("{workspace}: {words}")),
+            Failure::SourceGone { tries, words } => {
+                Failure::SourceGone { tries, words: format!("{workspace}: {words}") }
+            }
+            other => other,
+        }
+    }
+
     pub fn exit_code(&self) -> u8 {
         match self {
             Failure::Call(status) if may_pass(status) => EXIT_UNAVAILABLE,
@@ -56,7 +77,9 @@ impl Failure {
                 EXIT_ACCESS
             }
             Failure::Call(_) => EXIT_REQUEST,
-            Failure::GaveUp { .. } => EXIT_UNAVAILABLE,
+            Failure::GaveUp { .. } | Failure::SourceGone { .. } => EXIT_UNAVAILABLE,
+            Failure::Source(_) => EXIT_REQUEST,
+            Failure::SourceAccess(_) => EXIT_ACCESS,
             Failure::Usage(_) => EXIT_USAGE,
             Failure::Local { .. } | Failure::Data(_) => EXIT_LOCAL,
             Failure::Mismatch { mismatch, .. } => mismatch.exit_code(),

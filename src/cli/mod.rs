@@ -14,9 +14,11 @@ mod forget;
 mod get;
 mod handshake;
 mod healthcheck;
+pub mod import;
 mod ingest;
 #[doc(hidden)] // open for fuzz/
 pub mod json;
+pub mod letters;
 #[doc(hidden)] // open for fuzz/
 pub mod lines;
 pub mod offline;
@@ -35,7 +37,7 @@ use args::{ClientCommand, ConnectionArgs};
 pub use failure::EXIT_LOCAL;
 use failure::Failure;
 
-use crate::simulate;
+use crate::{bench, simulate};
 
 /// Runs one command to its end.
 pub fn run(command: ClientCommand) -> ExitCode {
@@ -47,7 +49,9 @@ pub fn run(command: ClientCommand) -> ExitCode {
     let outcome = runtime.block_on(async {
         let outcome = match command {
             ClientCommand::Simulate(args) => simulate::run(args).await,
+            ClientCommand::Bench(args) => bench::run(*args).await,
             ClientCommand::Ingest(args) => ingest::run(args).await,
+            ClientCommand::Import(args) => import::run(*args).await,
             ClientCommand::Healthcheck(args) => {
                 healthcheck::run(args).await.and_then(|(line, code)| print(line).map(|()| code))
             }
@@ -56,6 +60,7 @@ pub fn run(command: ClientCommand) -> ExitCode {
             ClientCommand::Watch(args) => watch::run(args).await,
             ClientCommand::Backup(args) => backup::run(args).await.and_then(print).map(|()| 0),
             ClientCommand::Forget(args) => forget::run(args).await.and_then(print).map(|()| 0),
+            ClientCommand::Letters(command) => letters::run(command).await,
         };
         match outcome {
             Err(failure) => Err(handshake::explained(failure, &connection).await),
@@ -79,7 +84,9 @@ fn finish(outcome: Result<u8, Failure>, connection: Option<&ConnectionArgs>) -> 
                 say(format_args!("  {advice}"));
             }
             // The transport does not say whom it could not reach.
-            if let Some(connection) = connection.filter(|_| code == failure::EXIT_UNAVAILABLE) {
+            if let Some(connection) = connection
+                .filter(|_| code == failure::EXIT_UNAVAILABLE && !matches!(failure, Failure::SourceGone { .. }))
+            {
                 say(format_args!("  server: {}", connection.address));
             }
             ExitCode::from(code)

@@ -315,6 +315,7 @@ async fn a_health_check_tells_serving_from_not_serving_from_unreachable() {
 fn the_paragraphs_of_each_help_are_wrapped_by_the_terminal_alone() {
     for name in [
         "simulate",
+        "bench",
         "ingest",
         "healthcheck",
         "get",

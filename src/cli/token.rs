@@ -1,7 +1,7 @@
 //! The token that a server knows the user by, and how it travels.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
@@ -56,24 +56,48 @@ impl Credentials {
     /// The file cannot be read, or what it holds is no token.
     pub fn new(args: &TokenArgs) -> Result<Credentials, Failure> {
         let text = match (&args.token_file, &args.token) {
-            (Some(file), _) => {
-                let read = std::fs::read_to_string(file);
-                read.map_err(|error| Failure::local(format!("--token-file {}", file.display()), error))?
-            }
-            (None, Some(Secret(token))) => token.clone(),
+            (Some(file), _) => in_file("--token-file", file)?,
+            (None, Some(Secret(token))) => one_word(token)?,
             (None, None) => return Ok(Credentials(None)),
         };
-        let token = text.trim();
-        let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-        let value = MetadataValue::from_str(&format!("Bearer {token}"));
-        match value {
-            Ok(mut value) if is_token => {
+        match MetadataValue::from_str(&format!("Bearer {text}")) {
+            Ok(mut value) => {
                 value.set_sensitive(true);
                 Ok(Credentials(Some(value)))
             }
-            _ => Err(Failure::Usage("the token must be one word of printable ASCII characters".to_owned())),
+            Err(_) => Err(no_word()),
         }
     }
+
+    /// As the header `authorization`, for what is no call.
+    pub fn header(&self) -> Option<http::HeaderValue> {
+        let mut value = http::HeaderValue::from_bytes(self.0.as_ref()?.as_bytes()).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+/// What a file holds that is named by this flag: a token, and nothing else.
+///
+/// # Errors
+/// It cannot be read, or holds no token.
+pub fn in_file(flag: &str, file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file);
+    one_word(&text.map_err(|error| Failure::local(format!("{flag} {}", file.display()), error))?)
+}
+
+/// A token without what surrounds it.
+///
+/// # Errors
+/// It is none. What it is instead is not told.
+pub fn one_word(text: &str) -> Result<String, Failure> {
+    let token = text.trim();
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_token { Ok(token.to_owned()) } else { Err(no_word()) }
+}
+
+fn no_word() -> Failure {
+    Failure::Usage("the token must be one word of printable ASCII characters".to_owned())
 }
 
 impl Interceptor for Credentials {

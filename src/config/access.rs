@@ -44,7 +44,7 @@ pub struct AccessConfig {
     #[arg(long, env = "TASKTALLY_ALLOW_UNAUTHENTICATED", value_parser = BoolishValueParser::new())]
     pub allow_unauthenticated: bool,
 
-    /// Who may ask for the services' descriptions, as grpcurl does: `open` everybody, `known` callers with credentials,
+    /// Who may ask for the services' descriptions, as grpcurl does, and for /v1/openapi.json: `open` everybody, `known` callers with credentials,
     /// `off` nobody. They are those of the published proto files.
     #[arg(long, env = "TASKTALLY_REFLECTION", value_enum, default_value = "known")]
     pub reflection: Reflection,

@@ -37,7 +37,7 @@ pub struct BoundsConfig {
     #[arg(long, env = "TASKTALLY_MAX_QUEUED_QUESTIONS", value_name = "N", default_value_t = limits::QUEUED_QUESTIONS, value_parser = number, help_heading = BOUNDS)]
     pub max_queued_questions: usize,
 
-    /// Calls of WatchRealtime at a time; some 13 KB each.
+    /// Calls of WatchRealtime at a time; some 7 KB each.
     #[arg(long, env = "TASKTALLY_MAX_WATCHERS", value_name = "N", default_value_t = limits::WATCHERS, value_parser = number, help_heading = BOUNDS)]
     pub max_watchers: usize,
 
@@ -97,6 +97,23 @@ pub struct BoundsConfig {
     #[arg(long, env = "TASKTALLY_MAX_PAGE_SIZE", value_name = "N", default_value_t = limits::PAGE_SIZE_MAX, value_parser = page_size, help_heading = BOUNDS)]
     pub max_page_size: usize,
 
+    /// Dead letters: events that came in over HTTP, were refused, and are kept to be sent again. Where another one would be
+    /// too many, the oldest goes; the log says so.
+    #[arg(long, env = "TASKTALLY_MAX_DEAD_LETTERS", value_name = "N", default_value_t = limits::DEAD_LETTERS, value_parser = number, help_heading = BOUNDS)]
+    pub max_dead_letters: usize,
+
+    /// The same, of those that one account's credentials brought.
+    #[arg(long, env = "TASKTALLY_MAX_DEAD_LETTERS_PER_ACCOUNT", value_name = "N", default_value_t = limits::DEAD_LETTERS_PER_ACCOUNT, value_parser = number, help_heading = BOUNDS)]
+    pub max_dead_letters_per_account: usize,
+
+    /// Bytes of dead letters, as they came and 512 for each. The newest one is kept whatever its size.
+    #[arg(long, env = "TASKTALLY_MAX_DEAD_LETTER_BYTES", value_name = "BYTES", default_value = "256MiB", value_parser = bytes, help_heading = BOUNDS)]
+    pub max_dead_letter_bytes: usize,
+
+    /// The same, of those that one account's credentials brought.
+    #[arg(long, env = "TASKTALLY_MAX_DEAD_LETTER_BYTES_PER_ACCOUNT", value_name = "BYTES", default_value = "128MiB", value_parser = bytes, help_heading = BOUNDS)]
+    pub max_dead_letter_bytes_per_account: usize,
+
     /// Free space on the disk of --data-dir below which no events are taken, so that the disk is never full; 0 turns it
     /// off. Reads go on, and ingest too once there is space again.
     #[arg(long, env = "TASKTALLY_MIN_FREE_DISK", value_name = "BYTES", default_value = "256MiB", value_parser = bytes_or_none, help_heading = BOUNDS)]
@@ -116,7 +133,7 @@ macro_rules! bounds {
 }
 
 /// Which is never more than which. A bound that another follows from stands before that.
-const AT_MOST: [(Bound, Bound); 10] = bounds![
+const AT_MOST: [(Bound, Bound); 12] = bounds![
     max_events_per_call <= max_queued_events,
     max_message_bytes <= max_ingest_bytes,
     max_name_bytes <= max_message_bytes,
@@ -127,6 +144,8 @@ const AT_MOST: [(Bound, Bound); 10] = bounds![
     max_activities_per_workspace <= max_activities_per_account,
     max_tasks_per_workspace <= max_tasks_per_account,
     max_cached_views_per_workspace <= max_cached_views,
+    max_dead_letters_per_account <= max_dead_letters,
+    max_dead_letter_bytes_per_account <= max_dead_letter_bytes,
 ];
 
 impl BoundsConfig {

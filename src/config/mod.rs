@@ -4,6 +4,7 @@
 mod access;
 mod bounds;
 mod connections;
+mod http;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -72,6 +73,8 @@ Examples:
   tasktally cumulative WS... --minutes 480 --split 5,30
   tasktally watch WS...                a live view
   tasktally ingest events.ndjson       load events, one JSON object a line
+  tasktally import-taskrouter WS...    the last 30 days, from TaskRouter's API
+  tasktally dead-letters list          events over HTTP that were refused
   tasktally healthcheck                for probes
   tasktally credentials new --name pump --roles ingest >> credentials.toml
   tasktally backup /backup/monday      of the running server; restore:
@@ -81,9 +84,10 @@ Examples:
 
 Exit codes:
   0  done
-  1  events were refused (ingest, simulate), NOT_SERVING (healthcheck), the
-     server failed (serve), damage was found (verify) or skipped (export),
-     something is wrong in the file (credentials check)
+  1  events were refused (ingest, simulate, import-taskrouter, dead-letters
+     resend), NOT_SERVING (healthcheck), the server failed (serve), damage was
+     found (verify) or skipped (export), something is wrong in the file
+     (credentials check)
   2  bad usage; TLS on one side only; of healthcheck also: unreachable
   3  the server refuses the request as it is: do not repeat it unchanged
   4  the server cannot be reached, is overloaded or too slow: try again later

@@ -9,6 +9,7 @@ use clap::builder::BoolishValueParser;
 
 use super::bounds::BoundsConfig;
 use super::connections::ConnectionSettings;
+use super::http::HttpSettings;
 use super::tls::TlsSettings;
 use super::{AccessConfig, duration_within};
 use crate::limits;
@@ -53,6 +54,9 @@ pub struct ServeConfig {
 
     #[command(flatten)]
     pub tls: TlsSettings,
+
+    #[command(flatten)]
+    pub http: HttpSettings,
 
     #[command(flatten)]
     pub bounds: BoundsConfig,

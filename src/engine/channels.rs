@@ -57,9 +57,9 @@ impl Channels {
         let name = task.channel_name.as_ref()?;
         if let Some(sid) = task.channel_sid {
             let slot = self.names.sids.entry(sid).or_default();
-            keep_latest(slot, Place::of_channel(event), || name.clone());
+            keep_latest(slot, Place::of_channel(event), || name.as_str().into());
         }
-        let id = match self.names.ids.get(name) {
+        let id = match self.names.ids.get(name.as_str()) {
             Some(id) => *id,
             None => self.add(name),
         };

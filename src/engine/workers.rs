@@ -66,7 +66,8 @@ impl Workers {
                 changed = true;
             }
             if let (Some(name), Some(held)) = (&worker.activity_name, self.activities.get_mut(&activity)) {
-                let newer = keep_latest(&mut held.name_by_workers, Place::of_workers_activity(event), || name.clone());
+                let newer =
+                    keep_latest(&mut held.name_by_workers, Place::of_workers_activity(event), || name.as_str().into());
                 changed |= newer && held.own_name.is_none();
             }
         }
@@ -115,7 +116,7 @@ impl Workers {
         let before = self.activities.get(&activity.sid).cloned();
         let held = self.activities.entry(activity.sid).or_default();
         if let Some(name) = &activity.name {
-            keep_latest(&mut held.own_name, Place::of_activity(event), || name.clone());
+            keep_latest(&mut held.own_name, Place::of_activity(event), || name.as_str().into());
         }
         held.deleted |= event.kind == EventKind::ActivityDeleted;
         before.as_ref() != Some(held)

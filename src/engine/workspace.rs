@@ -4,13 +4,17 @@ use super::channels::{Channels, Chosen};
 use super::duplicates::Duplicates;
 use super::place::Place;
 use super::question::{ChannelFilter, ChannelRow, Cumulative, Realtime};
+use super::table::Table;
 use super::tasks::{CLOCK_SLACK_MS, Fact, Shape, Tasks};
 use super::totals::{Figure, Sample, Totals};
 use super::workers::Workers;
 use crate::event::{
     AccountSid, ActivitySid, ChannelSid, Event, EventKind, MINUTE_MS, Millis, SecondRange, TaskSid, TaskStatus,
-    WorkerSid,
+    WorkerSid, WorkspaceSid,
 };
+
+/// Boxed, since a table has room for up to twice as many as it holds, and moves them when it grows.
+pub type Workspaces = Table<WorkspaceSid, Box<Workspace>>;
 
 /// How often time passing is worth a look for what may be forgotten.
 const FORGET_EVERY_MS: i64 = MINUTE_MS;

@@ -5,6 +5,10 @@ use super::{
     WorkerSid, WorkflowSid, WorkspaceSid,
 };
 
+/// A name that an event states. Nearly all are short enough to lie in the event itself: a batch is made by one thread and
+/// let go by another, and pieces of memory that go that way are dear.
+pub type Name = smol_str::SmolStr;
+
 /// One fact about one workspace.
 ///
 /// Invariants, kept by the decoder of each wire format and by the decoder of the log:
@@ -33,15 +37,15 @@ pub struct Task {
     pub date_created: Option<Millis>,
     pub status: Option<TaskStatus>,
     pub priority: i32,
-    pub channel_name: Option<Box<str>>,
+    pub channel_name: Option<Name>,
     pub channel_sid: Option<ChannelSid>,
     /// Grows with each change of the task; 0 where the sender has none.
     pub version: i64,
     pub queue_sid: Option<QueueSid>,
-    pub queue_name: Option<Box<str>>,
+    pub queue_name: Option<Name>,
     pub queue_entered: Option<Millis>,
     pub workflow_sid: Option<WorkflowSid>,
-    pub workflow_name: Option<Box<str>>,
+    pub workflow_name: Option<Name>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,16 +57,16 @@ pub struct Reservation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worker {
     pub sid: WorkerSid,
-    pub name: Option<Box<str>>,
+    pub name: Option<Name>,
     pub activity_sid: Option<ActivitySid>,
-    pub activity_name: Option<Box<str>>,
+    pub activity_name: Option<Name>,
     pub version: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activity {
     pub sid: ActivitySid,
-    pub name: Option<Box<str>>,
+    pub name: Option<Name>,
     pub available: Option<bool>,
 }
 

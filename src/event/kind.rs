@@ -1,8 +1,6 @@
 //! The 49 kinds of event, and what each carries.
 
-use serde::{Deserialize, Serialize};
-
-use super::Event;
+use super::{Event, TaskStatus};
 
 /// What happened. The discriminant is the number of the wire's enum and of the log: a number, once given, stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,16 +66,9 @@ pub struct Carried {
     pub activity: bool,
 }
 
-/// The status of a task just after an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum TaskStatus {
-    Pending = 1,
-    Reserved = 2,
-    Assigned = 3,
-    Wrapping = 4,
-    Completed = 5,
-    Canceled = 6,
+impl Carried {
+    /// What a kind that is not known carries, as far as can be told.
+    pub const NOTHING: Carried = Carried { task: false, reservation: false, worker: false, activity: false };
 }
 
 impl EventKind {
@@ -199,10 +190,15 @@ impl EventKind {
         }
     }
 
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<EventKind> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Which groups of fields the kind carries.
     pub fn carried(self) -> Carried {
         use EventKind::*;
-        const NOTHING: Carried = Carried { task: false, reservation: false, worker: false, activity: false };
+        const NOTHING: Carried = Carried::NOTHING;
         match self {
             ActivityCreated | ActivityUpdated | ActivityDeleted => Carried { activity: true, ..NOTHING },
             ReservationCreated | ReservationAccepted | ReservationRejected | ReservationTimeout
@@ -317,43 +313,6 @@ impl EventKind {
             EventKind::ActivityCreated => 0,
             EventKind::ActivityDeleted => 2,
             _ => 1,
-        }
-    }
-}
-
-impl TaskStatus {
-    pub const ALL: [TaskStatus; 6] = [
-        TaskStatus::Pending,
-        TaskStatus::Reserved,
-        TaskStatus::Assigned,
-        TaskStatus::Wrapping,
-        TaskStatus::Completed,
-        TaskStatus::Canceled,
-    ];
-
-    pub fn from_number(number: i32) -> Option<TaskStatus> {
-        let index = usize::try_from(number).ok()?.checked_sub(1)?;
-        Self::ALL.get(index).copied()
-    }
-
-    /// Whether a task of this status has come to its end.
-    pub fn ends_task(self) -> bool {
-        matches!(self, TaskStatus::Completed | TaskStatus::Canceled)
-    }
-
-    /// Whether a task of this status waits for a worker.
-    pub fn waits(self) -> bool {
-        matches!(self, TaskStatus::Pending | TaskStatus::Reserved)
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            TaskStatus::Pending => "pending",
-            TaskStatus::Reserved => "reserved",
-            TaskStatus::Assigned => "assigned",
-            TaskStatus::Wrapping => "wrapping",
-            TaskStatus::Completed => "completed",
-            TaskStatus::Canceled => "canceled",
         }
     }
 }

@@ -7,12 +7,14 @@
 mod fact;
 mod kind;
 mod sid;
+mod status;
 mod time;
 
-pub use fact::{Activity, Event, Reservation, Task, Worker};
-pub use kind::{Carried, EventKind, TaskStatus};
+pub use fact::{Activity, Event, Name, Reservation, Task, Worker};
+pub use kind::{Carried, EventKind};
 pub use sid::{
     AccountSid, ActivitySid, ChannelSid, EventSid, MalformedSid, QueueSid, ReservationSid, Sid, TaskSid, WorkerSid,
     WorkflowSid, WorkspaceSid,
 };
+pub use status::TaskStatus;
 pub use time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis, Second, SecondRange};

@@ -5,11 +5,21 @@
 
 use std::ops::ControlFlow;
 
-use super::{MAX_BODY_BYTES, Record, error::Damage, tile::Codec, tile::Header};
+use zstd::bulk::Compressor;
+
+use super::{MAX_BODY_BYTES, Record, Row, error::Damage, tile::Codec, tile::Header};
 
 /// Level 3 packs encoded events nearly as well as the levels ten times slower. At the sizes of a block its window
 /// spans the whole of it.
 const LEVEL: i32 = 3;
+
+/// For a row that is packed as it is appended, while its senders wait: four times as fast as level 3, and a twelfth larger
+/// than packed with its neighbours later.
+const AT_ONCE_LEVEL: i32 = -3;
+
+/// Rows of at least so many bytes are packed at once. They are long enough to be packed well alone, and need not be read,
+/// written and deleted again when they have grown old.
+pub(super) const AT_ONCE_BYTES: usize = 16 << 10;
 
 const ENTRY_BYTES: usize = 16;
 
@@ -43,17 +53,38 @@ impl Packer {
 
     /// The block's body.
     pub(super) fn pack(&self) -> std::io::Result<Vec<u8>> {
-        let mut plain = Vec::with_capacity(4 + self.entries.len() * ENTRY_BYTES + self.bodies.len());
-        plain.extend_from_slice(&(self.entries.len() as u32).to_le_bytes());
-        for Entry { events, newest_ms, bytes } in &self.entries {
-            plain.extend_from_slice(&events.to_le_bytes());
-            plain.extend_from_slice(&newest_ms.to_le_bytes());
-            plain.extend_from_slice(&bytes.to_le_bytes());
-        }
-        plain.extend_from_slice(&self.bodies);
-        let mut body = (plain.len() as u32).to_le_bytes().to_vec();
-        body.append(&mut zstd::bulk::compress(&plain, LEVEL)?);
-        Ok(body)
+        pack(&self.entries, &self.bodies, &mut Compressor::new(LEVEL)?)
+    }
+}
+
+fn pack(entries: &[Entry], bodies: &[u8], compressor: &mut Compressor<'_>) -> std::io::Result<Vec<u8>> {
+    let mut plain = Vec::with_capacity(4 + entries.len() * ENTRY_BYTES + bodies.len());
+    plain.extend_from_slice(&(entries.len() as u32).to_le_bytes());
+    for Entry { events, newest_ms, bytes } in entries {
+        plain.extend_from_slice(&events.to_le_bytes());
+        plain.extend_from_slice(&newest_ms.to_le_bytes());
+        plain.extend_from_slice(&bytes.to_le_bytes());
+    }
+    plain.extend_from_slice(bodies);
+    let mut body = (plain.len() as u32).to_le_bytes().to_vec();
+    body.append(&mut compressor.compress(&plain)?);
+    Ok(body)
+}
+
+/// Packs rows as they are appended.
+pub(super) struct Press(Compressor<'static>);
+
+impl Press {
+    pub(super) fn new() -> std::io::Result<Press> {
+        Compressor::new(AT_ONCE_LEVEL).map(Press)
+    }
+
+    /// The row's body as a block of its own, if that is shorter.
+    pub(super) fn pack(&mut self, row: &Row<'_>) -> Option<Vec<u8>> {
+        let entry = Entry { events: row.events, newest_ms: row.newest_ms, bytes: row.body.len() as u32 };
+        // A row that cannot be packed is as good as it is.
+        let packed = pack(&[entry], row.body, &mut self.0).ok()?;
+        (packed.len() < row.body.len()).then_some(packed)
     }
 }
 

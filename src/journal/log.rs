@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, fs, ops::ControlFlow, path::Path, path::PathBuf
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    AppendError, Cause, Cut, Damage, MAX_BODY_BYTES, OpenError, ReadError, Record, Row, block, carry,
+    AppendError, Cause, Cut, Damage, MAX_BODY_BYTES, OpenError, ReadError, Record, Row,
+    block::{self, Press},
+    carry,
     error::Trouble,
     files::{self, Places},
     lock::Lock,
@@ -29,6 +31,8 @@ pub struct Journal {
     /// Where rows begin that could not be dropped, because they cannot be read.
     pub(super) unreadable: BTreeSet<u64>,
     places: Places,
+    /// `None` where the log is only looked at.
+    press: Option<Press>,
     pub(super) lost: bool,
     /// A write failed, and it is still to be proved that the log is as it was before.
     pub(super) unproven: bool,
@@ -83,6 +87,8 @@ impl Journal {
         let Store { db, file, created, cut, tail, census, wal_bytes } = Store::open(dir, settings)?;
         let opened = Opened { created, end: tail.end, rows: census.rows, lost: census.lost, cut };
         let places = Places::of([file.clone(), dir.join(store::WAL_FILE)]);
+        // Without it rows are as good, only longer.
+        let press = Press::new().ok();
         let dir = dir.to_path_buf();
         let journal = Self {
             db,
@@ -95,6 +101,7 @@ impl Journal {
             wanted_bytes: 0,
             unreadable: BTreeSet::new(),
             places,
+            press,
             lost: false,
             unproven: false,
             _lock: lock,
@@ -124,6 +131,7 @@ impl Journal {
             unreadable: BTreeSet::new(),
             // Nothing is written by it, so there is nothing that could miss its place.
             places: Places::of([]),
+            press: None,
             lost: false,
             unproven: false,
             _lock: lock,
@@ -142,17 +150,22 @@ impl Journal {
         if rows.is_empty() {
             return Ok(self.tail.end);
         }
-        let bytes = rows.iter().map(|row| row.body.len() as u64).sum();
+        let is_long = |row: &Row<'_>| (self.settings.at_once_bytes..=MAX_BODY_BYTES).contains(&row.body.len());
+        let packed = |row: &Row<'_>| self.press.as_mut().filter(|_| is_long(row) && row.ends.is_none())?.pack(row);
+        let packed: Vec<Option<Vec<u8>>> = rows.iter().map(packed).collect();
+        let stored = |(row, packed): (&Row<'_>, &Option<Vec<u8>>)| packed.as_deref().unwrap_or(row.body).len() as u64;
+        let bytes = rows.iter().zip(&packed).map(stored).sum();
         self.make_room(bytes)?;
         let (tail, census) = self.transact("append", bytes, |db, tail, census| {
-            for row in rows {
+            for (row, packed) in rows.iter().zip(&packed) {
                 let Row { events, mut newest_ms, body, ends } = *row;
                 assert!(body.len() <= MAX_BODY_BYTES, "a body of {} bytes, at most {MAX_BODY_BYTES}", body.len());
                 if let Some(prefix) = ends {
                     newest_ms = newest_ms.max(census.newest_ms);
                     carry::forget_under(db, tail, prefix)?;
                 }
-                let header = Header::new(tail.end + 1, u64::from(events), newest_ms, Codec::Raw, body);
+                let (codec, body) = packed.as_deref().map_or((Codec::Raw, body), |packed| (Codec::Block, packed));
+                let header = Header::new(tail.end + 1, u64::from(events), newest_ms, codec, body);
                 header.insert(db, body)?;
                 census.count(&header);
                 tail.end = header.last();
@@ -234,6 +247,9 @@ impl Journal {
             let gap = Gap { first: tail.end + 1, last: to, gone: Gone::Lost };
             gap.record(db)?;
             census.lost += gap.last - gap.first + 1;
+            if census.raw_from == gap.first {
+                census.raw_from = to + 1;
+            }
             tail.end = to;
             Ok(())
         })

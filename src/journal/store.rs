@@ -22,6 +22,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use super::{
     Cut, Damage, Damaged, OpenError,
     age::{BLOCK_SIZE, BlockSize},
+    block::AT_ONCE_BYTES,
     checkpoint,
     error::Trouble,
     files,
@@ -78,13 +79,15 @@ pub(super) struct Settings {
     /// [`super::Journal::tidy`] checkpoints the write-ahead log beyond this.
     pub(super) wal_bytes: u64,
     pub(super) block: BlockSize,
+    /// Rows from this length on are packed as they are appended.
+    pub(super) at_once_bytes: usize,
 }
 
 /// Measured with groups of 1,000 events in 65 KB: pages of 8 or 16 KiB and longer write-ahead logs cost the same CPU
 /// in such groups and more in small ones, while a checkpoint delays a group for as long as the log is long.
 impl Default for Settings {
     fn default() -> Self {
-        Self { page_bytes: 4096, sync: true, wal_bytes: 4 << 20, block: BLOCK_SIZE }
+        Self { page_bytes: 4096, sync: true, wal_bytes: 4 << 20, block: BLOCK_SIZE, at_once_bytes: AT_ONCE_BYTES }
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn are_positions(first: u64, last: u64) -> bool {
 pub(super) enum Codec {
     /// As it was appended.
     Raw,
-    /// Several rows in one, compressed ([`super::block`]).
+    /// One long row, or several in one, compressed ([`super::block`]).
     Block,
 }
 
@@ -297,6 +297,8 @@ impl Census {
         if header.codec == Codec::Raw {
             self.raw_bytes += header.bytes;
             self.raw_from = self.raw_from.min(header.first);
+        } else if self.raw_from == header.first {
+            self.raw_from = header.last() + 1;
         }
     }
 

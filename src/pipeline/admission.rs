@@ -6,7 +6,7 @@ use super::ask::Refusal;
 use super::caller::Caller;
 use super::growth::{Growth, Terms};
 use super::ledger::Ledger;
-use crate::engine::{Table, TableSet, Workspace};
+use crate::engine::{Table, TableSet, Workspace, Workspaces};
 use crate::event::{AccountSid, Event, HOUR_MS, Millis, WorkspaceSid};
 use crate::limits;
 
@@ -33,7 +33,7 @@ pub struct Claims {
 }
 
 pub struct Door<'a> {
-    pub workspaces: &'a Table<WorkspaceSid, Workspace>,
+    pub workspaces: &'a Workspaces,
     pub claims: &'a mut Claims,
     pub ledger: &'a Ledger,
     pub terms: Terms<'a>,
@@ -54,7 +54,7 @@ impl Door<'_> {
     fn verdict(&mut self, caller: &Caller, event: &Event) -> Result<Verdict, Refusal> {
         // Of what is not the caller's nothing is looked at, so that no answer can tell of it.
         let is_own = caller.sees(event.account);
-        let workspace = if is_own { self.workspaces.get(&event.workspace) } else { None };
+        let workspace = if is_own { self.workspaces.get(&event.workspace).map(Box::as_ref) } else { None };
         let mut oldest = self.now.minus(self.retention_ms);
         if let Some(workspace) = workspace {
             // After the host's clock was set back: what is forgotten can no longer be recognised.
@@ -124,7 +124,7 @@ impl Door<'_> {
 
 impl Claims {
     /// The group is applied.
-    pub fn settle(&mut self, workspaces: &Table<WorkspaceSid, Workspace>, ledger: &mut Ledger) {
+    pub fn settle(&mut self, workspaces: &Workspaces, ledger: &mut Ledger) {
         self.clear();
         for (sid, growth) in self.growth.drain() {
             match workspaces.get(&sid) {
@@ -182,7 +182,7 @@ mod tests {
         workspace.see(now.plus(5 * HOUR_MS));
         assert!(workspace.oldest() > now);
         let mut workspaces = Table::default();
-        workspaces.insert(sid, workspace);
+        workspaces.insert(sid, Box::new(workspace));
         let ledger = Ledger::new(Default::default(), &workspaces);
         let limits = GrowthLimits::default();
         let judge = |scope: Scope, account: AccountSid| {

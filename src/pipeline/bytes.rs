@@ -1,6 +1,7 @@
 //! The small pieces that rows are made of.
 
 use crate::engine::Table;
+use crate::event::Name;
 
 /// A row that does not say what a row must say, although its checksum held: written by something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +20,7 @@ pub enum Damaged {
 pub struct Writer {
     out: Vec<u8>,
     ids: Table<[u8; 16], u64>,
-    names: Table<Box<str>, u64>,
+    names: Table<Name, u64>,
 }
 
 impl Writer {
@@ -80,9 +81,9 @@ impl Writer {
         }
     }
 
-    pub fn maybe_name(&mut self, name: &Option<Box<str>>) {
+    pub fn maybe_name(&mut self, name: &Option<Name>) {
         let Some(name) = name else { return };
-        if let Some(number) = self.names.get(name) {
+        if let Some(number) = self.names.get(name.as_str()) {
             return self.uint(*number);
         }
         let next = self.names.len() as u64 + 1;
@@ -168,7 +169,7 @@ impl<'a> Reader<'a> {
         if present { self.id().map(Some) } else { Ok(None) }
     }
 
-    pub fn maybe_name(&mut self, present: bool) -> Result<Option<Box<str>>, Damaged> {
+    pub fn maybe_name(&mut self, present: bool) -> Result<Option<Name>, Damaged> {
         if !present {
             return Ok(None);
         }
@@ -181,6 +182,6 @@ impl<'a> Reader<'a> {
             }
             number => self.names.get(number as usize - 1).copied().ok_or(Damaged::Value("name"))?,
         };
-        Ok(Some(name.into()))
+        Ok(Some(Name::new(name)))
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ask::Refusal;
 use super::growth::{AccountLimits, GrowthLimits, MOST_IN_GROUP};
-use crate::engine::{Size, Table, Workspace};
+use crate::engine::{Size, Table, Workspaces};
 use crate::event::{AccountSid, WorkspaceSid};
 
 /// What events can add to a workspace, beside the events themselves.
@@ -173,7 +173,7 @@ struct Entry {
 
 impl Ledger {
     /// Counts what a partition begins with, whatever the bounds: they are for what is to come.
-    pub fn new(accounts: Accounts, workspaces: &Table<WorkspaceSid, Workspace>) -> Ledger {
+    pub fn new(accounts: Accounts, workspaces: &Workspaces) -> Ledger {
         let mut ledger = Ledger { accounts, entries: Table::default() };
         for (sid, state) in workspaces {
             let holding = ledger.accounts.books().add(state.account());

@@ -23,8 +23,7 @@ use super::shelf::Shelf;
 use super::space::Space;
 use super::store::Store;
 use super::writer::{Desk, JournalHealth, Writer};
-use crate::engine::{Table, Workspace};
-use crate::event::WorkspaceSid;
+use crate::engine::{Table, Workspaces};
 
 /// Messages about copies that wait: one from whoever has a copy, and some from those who would like one.
 const COPY_MESSAGES: usize = 16;
@@ -97,8 +96,7 @@ impl Machine {
         let Recovered { workspaces, key, carried, carried_to, replayed } = recovered;
         let end = store.end();
         let accounts = Accounts::default();
-        let mut shares: Vec<Table<WorkspaceSid, Workspace>> =
-            (0..settings.partitions).map(|_| Table::default()).collect();
+        let mut shares: Vec<Workspaces> = (0..settings.partitions).map(|_| Table::default()).collect();
         for (sid, state) in workspaces {
             shares[partition_of(sid, settings.partitions)].insert(sid, state);
         }

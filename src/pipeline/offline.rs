@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::recovery::{self, FORMAT, Preface, Recovered, RecoveryError, Replay, Seal};
-use crate::engine::{CarryPart, ChannelFilter, Table, Workspace};
+use crate::engine::{CarryPart, ChannelFilter, Workspace, Workspaces};
 use crate::event::{AccountSid, HOUR_MS, Millis, SecondRange, WorkspaceSid};
 use crate::journal::checkpoint::{self, Checkpoint};
 use crate::journal::{Carry, Journal};
@@ -89,7 +89,7 @@ pub fn differences(one: &mut Recovered, other: &mut Recovered, now: Millis, rete
     let sids: BTreeSet<WorkspaceSid> = one.workspaces.keys().chain(other.workspaces.keys()).copied().collect();
     let mut found = Vec::new();
     for sid in sids {
-        let known = |states: &mut Table<WorkspaceSid, Workspace>| states.contains_key(&sid);
+        let known = |states: &mut Workspaces| states.contains_key(&sid);
         let (Some(left), Some(right)) = (one.workspaces.get_mut(&sid), other.workspaces.get_mut(&sid)) else {
             let side = if known(&mut one.workspaces) { "second" } else { "first" };
             found.push(format!("{sid}: the {side} does not know it"));

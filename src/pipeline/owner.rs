@@ -170,7 +170,7 @@ impl Owner {
         }
         let taken = calls.len();
         let group = self.partition.admit(calls, now);
-        let work = Work::Admitted { calls: taken, accepted: group.events.len() };
+        let work = Work::Admitted { calls: taken, accepted: group.accepted };
         match group.logged() {
             None => {
                 let end = self.partition.passed();

@@ -18,14 +18,14 @@ use super::ledger::{Accounts, Counts, Ledger};
 use super::shelf::Shelf;
 use super::topic::Topic;
 use super::{Settings, row};
-use crate::engine::{ChannelFilter, Cumulative, Realtime, Table, WindowError, Workspace, WorkspaceRow};
+use crate::engine::{ChannelFilter, Cumulative, Realtime, WindowError, Workspace, WorkspaceRow, Workspaces};
 use crate::event::{Event, Millis, WorkspaceSid};
 use crate::journal::Row;
 
 pub struct Partition {
     settings: Settings,
     key: u64,
-    workspaces: Table<WorkspaceSid, Workspace>,
+    workspaces: Workspaces,
     claims: Claims,
     ledger: Ledger,
     shelf: Shelf,
@@ -37,13 +37,14 @@ pub struct Partition {
 /// Calls admitted together, or one workspace to be forgotten: what goes to the journal, and what is to be said once it
 /// is there.
 pub struct Group {
-    pub events: Vec<Event>,
+    pub accepted: usize,
     admitted_at: Millis,
     replies: Vec<Pending>,
     forget: Option<Forget>,
 }
 
 struct Pending {
+    /// Of its events only those that were accepted are left; they stay where they were read to.
     call: Call,
     ingested: Ingested,
     /// Whether the answer stands on events of this group; if not, it is true whatever becomes of the group.
@@ -70,7 +71,7 @@ impl Partition {
     pub fn new(
         settings: Settings,
         key: u64,
-        workspaces: Table<WorkspaceSid, Workspace>,
+        workspaces: Workspaces,
         accounts: Accounts,
         shelf: Shelf,
         passed: Arc<AtomicU64>,
@@ -86,11 +87,9 @@ impl Partition {
 
     /// Decides on every event of the calls. What was accepted is in the group, in order; nothing is applied yet.
     pub fn admit(&mut self, calls: Vec<Call>, now: Millis) -> Group {
-        // Growing by doubling would move every event again and again.
         let most = calls.iter().map(|call| call.events.len()).sum();
         let terms = Terms { limits: &self.settings.growth, partitions: self.settings.partitions, events: most };
-        let (events, replies) = (Vec::with_capacity(most), Vec::with_capacity(calls.len()));
-        let mut group = Group { events, admitted_at: now, replies, forget: None };
+        let mut group = Group { accepted: 0, admitted_at: now, replies: Vec::with_capacity(calls.len()), forget: None };
         for mut call in calls {
             // The caller's deadline has passed or it has gone: work not begun is dropped.
             if call.reply.is_closed() {
@@ -98,7 +97,7 @@ impl Partition {
             }
             let mut ingested = Ingested::default();
             let mut depends = false;
-            for (index, event) in std::mem::take(&mut call.events) {
+            call.events.retain(|(index, event)| {
                 let mut door = Door {
                     workspaces: &self.workspaces,
                     claims: &mut self.claims,
@@ -107,20 +106,16 @@ impl Partition {
                     retention_ms: self.settings.retention_ms,
                     now,
                 };
-                match door.judge(&call.caller, &event) {
-                    Verdict::Accepted => {
-                        ingested.accepted += 1;
-                        depends = true;
-                        group.events.push(event);
-                    }
-                    Verdict::Duplicate => ingested.duplicates += 1,
-                    Verdict::DuplicateInGroup => {
-                        ingested.duplicates += 1;
-                        depends = true;
-                    }
-                    Verdict::Refused(refusal) => ingested.refused.push((index, refusal)),
+                let verdict = door.judge(&call.caller, event);
+                match verdict {
+                    Verdict::Accepted => ingested.accepted += 1,
+                    Verdict::Duplicate | Verdict::DuplicateInGroup => ingested.duplicates += 1,
+                    Verdict::Refused(refusal) => ingested.refused.push((*index, refusal)),
                 }
-            }
+                depends |= matches!(verdict, Verdict::Accepted | Verdict::DuplicateInGroup);
+                verdict == Verdict::Accepted
+            });
+            group.accepted += call.events.len();
             group.replies.push(Pending { call, ingested, depends });
         }
         group
@@ -130,14 +125,14 @@ impl Partition {
     /// apply → publish → reply.
     pub fn settle(&mut self, group: Group, end: u64, now: Millis) {
         let mut touched: Vec<WorkspaceSid> = Vec::new();
-        for event in &group.events {
+        for event in group.events() {
             if touched.last() != Some(&event.workspace) {
                 touched.push(event.workspace);
             }
             let (retention_ms, key) = (self.settings.retention_ms, self.key);
             self.workspaces
                 .entry(event.workspace)
-                .or_insert_with(|| Workspace::new(event.account, retention_ms, key))
+                .or_insert_with(|| Box::new(Workspace::new(event.account, retention_ms, key)))
                 .apply(event, group.admitted_at);
         }
         self.claims.settle(&self.workspaces, &mut self.ledger);
@@ -170,7 +165,7 @@ impl Partition {
             let _ = forget.reply.send(Err(unknown.into()));
             return None;
         }
-        Some(Group { events: Vec::new(), admitted_at: now, replies: Vec::new(), forget: Some(forget) })
+        Some(Group { accepted: 0, admitted_at: now, replies: Vec::new(), forget: Some(forget) })
     }
 
     /// Nothing is left of the workspace but what somebody still holds in hand, and that says that it has ended. Before
@@ -261,7 +256,7 @@ impl Partition {
                 let _ = reply.send(rows);
             }
             Question::Freeze(reply) => {
-                let workspaces = self.workspaces.iter().map(|(sid, state)| (*sid, state.clone())).collect();
+                let workspaces = self.workspaces.iter().map(|(sid, state)| (*sid, Workspace::clone(state))).collect();
                 let _ = reply.send(Frozen { position: self.passed(), workspaces });
             }
             // These are the owner's own business (`owner.rs`).
@@ -271,7 +266,7 @@ impl Partition {
 
     fn visible(&mut self, caller: &Caller, workspace: WorkspaceSid) -> Result<&mut Workspace, AskError> {
         let state = self.workspaces.get_mut(&workspace).filter(|state| caller.sees(state.account()));
-        state.ok_or(AskError::UnknownWorkspace)
+        state.map(Box::as_mut).ok_or(AskError::UnknownWorkspace)
     }
 
     fn stamp<T>(&self, as_of: Millis, answer: T) -> Stamped<T> {
@@ -376,15 +371,20 @@ impl Partition {
 }
 
 impl Group {
+    /// What was accepted, in order.
+    fn events(&self) -> impl Iterator<Item = &Event> + Clone {
+        self.replies.iter().flat_map(|pending| &pending.call.events).map(|(_, event)| event)
+    }
+
     /// What the journal must keep; `None` where no event was accepted.
     pub fn logged(&self) -> Option<LoggedRow> {
         if let Some(Forget { workspace, .. }) = self.forget {
             let body = row::encode_forget(workspace, self.admitted_at);
             return Some(LoggedRow { events: 1, newest_ms: self.admitted_at.0, body, forgets: Some(workspace) });
         }
-        let newest_ms = self.events.iter().map(|event| event.at.0).max()?;
-        let body = row::encode(&self.events, self.admitted_at);
-        Some(LoggedRow { events: self.events.len() as u32, newest_ms, body, forgets: None })
+        let newest_ms = self.events().map(|event| event.at.0).max()?;
+        let body = row::encode(self.events(), self.admitted_at);
+        Some(LoggedRow { events: self.accepted as u32, newest_ms, body, forgets: None })
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Settings;
 use super::bytes::Damaged;
 use super::row::{self, Entry};
-use crate::engine::{self, CarryPart, Table, Workspace};
+use crate::engine::{self, CarryPart, Table, Workspace, Workspaces};
 use crate::event::{Event, Millis, WorkspaceSid};
 use crate::journal::checkpoint::{self, Checkpoint};
 use crate::journal::{AppendError, Carry, Journal, ReadError};
@@ -18,7 +18,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// The state that a journal stands for.
 pub struct Recovered {
-    pub workspaces: Table<WorkspaceSid, Workspace>,
+    pub workspaces: Workspaces,
     /// Keys the fingerprints in `workspaces`.
     pub key: u64,
     /// The keys of the carry-overs that are on disk.
@@ -131,7 +131,7 @@ pub fn recover(journal: &mut Journal, dir: &Path, settings: &Settings) -> Result
 
 /// A state on its way up.
 pub(super) struct Replay {
-    workspaces: Table<WorkspaceSid, Workspace>,
+    workspaces: Workspaces,
     /// Up to which position each workspace of the checkpoint is whole.
     whole_to: Table<WorkspaceSid, u64>,
     key: u64,
@@ -176,7 +176,7 @@ pub(super) fn read_checkpoint(checkpoint: &mut Checkpoint) -> Result<(Replay, i6
         let sid = WorkspaceSid::from_bytes(sid.try_into().map_err(|_| "a section without a sid")?);
         let position = u64::from_le_bytes(position.try_into().map_err(|_| "a section without a position")?);
         let state = Workspace::decode(state).map_err(|damage| damage.to_string())?;
-        replay.workspaces.insert(sid, state);
+        replay.workspaces.insert(sid, Box::new(state));
         replay.whole_to.insert(sid, position);
     }
     Ok((replay, preface.retention_ms))
@@ -281,7 +281,7 @@ impl Replay {
     ) -> Result<(), String> {
         let named = |damage: engine::Damaged| damage.to_string();
         let account = Workspace::account_of_carry(body).map_err(named)?;
-        let new = || Workspace::new(account, retention_ms, self.key);
+        let new = || Box::new(Workspace::new(account, retention_ms, self.key));
         self.workspaces.entry(sid).or_insert_with(new).take_carry(part, body).map_err(named)
     }
 
@@ -385,7 +385,7 @@ impl Replay {
         self.replayed += 1;
         self.workspaces
             .entry(event.workspace)
-            .or_insert_with(|| Workspace::new(event.account, retention_ms, self.key))
+            .or_insert_with(|| Box::new(Workspace::new(event.account, retention_ms, self.key)))
             .apply(event, admitted_at);
     }
 }

@@ -41,11 +41,13 @@ const WORKER: u8 = 4;
 const ACTIVITY: u8 = 8;
 
 /// The row of these events, accepted at `now`.
-pub fn encode(events: &[Event], now: Millis) -> Vec<u8> {
-    let mut out = Writer::with_capacity(events.len() * 96 + 16);
+pub fn encode<'a>(events: impl IntoIterator<Item = &'a Event, IntoIter: Clone>, now: Millis) -> Vec<u8> {
+    let events = events.into_iter();
+    let count = events.clone().count();
+    let mut out = Writer::with_capacity(count * 96 + 16);
     out.byte(EVENTS);
     out.int(now.0);
-    out.uint(events.len() as u64);
+    out.uint(count as u64);
     let mut before = now.0;
     for event in events {
         write_event(&mut out, event, before);

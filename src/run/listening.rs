@@ -127,7 +127,7 @@ impl Probes {
         let listener = bind(address).await?;
         let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
         tracing::info!(%address, "listening for health probes, in plaintext");
-        let router = server::router(Routes::new(health.service()));
+        let router = server::router(Routes::new(health.service()), Router::new(), server::wordless);
         let connections = Connections {
             max_connections: limits::PROBE_CONNECTIONS,
             max_concurrent_streams: limits::PROBE_STREAMS,

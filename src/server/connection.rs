@@ -2,25 +2,31 @@
 use super::{
     Settings,
     body::Timely,
-    drain::Leaving,
+    drain::{Leave, Leaving},
     frames::{Allowance, RESET_PRICE},
     fuse::Streams,
     guard::Guarded,
     lifetime::{Calls, Over, over},
+    patient::Patient,
     peer::Peer,
+    rarely::Rarely,
 };
 use crate::limits;
 use axum::body::Body as RequestBody;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
-    service::TowerToHyperService,
 };
-use std::{pin::pin, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    time::Duration,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{BoxError, Service, ServiceExt};
@@ -143,6 +149,64 @@ pub(super) struct Stop {
     pub force: CancellationToken,
 }
 
+type Answering<B, E> = Pin<Box<dyn Future<Output = Result<Response<B>, E>> + Send>>;
+
+/// Why a connection is asked to finish.
+enum Due {
+    Stop,
+    Over(Over),
+}
+
+/// Completes once a connection is to finish.
+async fn due(calls: &Calls, connections: &Connections, stop: &Stop) -> Due {
+    tokio::select! {
+        () = stop.graceful.cancelled() => Due::Stop,
+        // Force without grace is asked for where the server itself is dropped.
+        () = stop.force.cancelled() => Due::Stop,
+        why = over(calls, connections.max_idle, connections.max_age) => Due::Over(why),
+    }
+}
+
+/// Completes once a connection that was asked to finish is not waited for any longer.
+async fn cut(peer: SocketAddr, grace: Option<Duration>, stop: &Stop, leaving: &Leaving) -> End {
+    let out_of_grace = async {
+        match grace {
+            Some(grace) => tokio::time::sleep(grace).await,
+            None => std::future::pending().await,
+        }
+    };
+    // A stream that was begun while an idle connection was asked to finish.
+    let stopping = async {
+        stop.graceful.cancelled().await;
+        leaving.begin(Leave::Stop);
+        std::future::pending().await
+    };
+    tokio::select! {
+        end = stopping => end,
+        () = stop.force.cancelled() => End::Cut,
+        () = out_of_grace => {
+            tracing::info!(%peer, "a connection that was asked to finish did not, and is cut");
+            End::Own
+        }
+    }
+}
+
+/// A request that says who sent it, on which connection, and whose body comes within the bound.
+fn introduced(
+    request: Request<Incoming>,
+    bound: Option<Duration>,
+    peer: Peer,
+    leaving: Leaving,
+) -> Request<RequestBody> {
+    let mut request = request.map(|body| match bound {
+        Some(bound) => RequestBody::new(Timely::new(body, bound)),
+        None => RequestBody::new(body),
+    });
+    request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(leaving);
+    request
+}
+
 /// Serves one connection until it ends: finishing the calls in flight once `stop.graceful` fires or it has lived or idled
 /// for long enough, and dropping everything once `stop.force` fires or its grace is over.
 pub(super) async fn run<T, S, B>(
@@ -170,43 +234,42 @@ where
     let address = peer.address;
     let leaving = Leaving::at(connections.max_age);
     let left = leaving.clone();
-    let service = TowerToHyperService::new(service.map_request(move |request: Request<Incoming>| {
-        let lasts = lasting(request.uri().path());
-        let mut request = request.map(|body| {
-            if lasts { RequestBody::new(body) } else { RequestBody::new(Timely::new(body, connections.body_timeout)) }
-        });
-        request.extensions_mut().insert(peer.clone());
-        request.extensions_mut().insert(left.clone());
-        request
-    }));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let bound = (!lasting(request.uri().path())).then_some(connections.body_timeout);
+        let request = introduced(request, bound, peer.clone(), left.clone());
+        // A stream's task has room for the larger of the call and its answer for as long as it lasts: a watch would hold
+        // that of its call, several times its own.
+        let call: Answering<B, S::Error> = Box::pin(service.clone().oneshot(request));
+        call
+    });
     let calls = Calls::default();
     let builder = connections.builder(Streams::new(tasks, calls.clone()));
     let mut connection = pin!(builder.serve_connection(io, service));
+    let is_due = Rarely::new(Box::pin(due(&calls, &connections, stop)));
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.graceful.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection => ended,
-                () = stop.force.cancelled() => return End::Cut,
-            }
-        }
-        why = over(&calls, connections.max_idle, connections.max_age) => {
-            tracing::debug!(peer = %address, ?why, "a connection is asked to finish");
-            connection.as_mut().graceful_shutdown();
-            if why == Over::Age {
-                leaving.begin();
-            }
-            tokio::select! {
-                ended = connection => ended,
-                () = tokio::time::sleep(connections.max_grace) => {
-                    tracing::info!(peer = %address, "a connection that was asked to finish did not, and is cut");
-                    return End::Own;
+        biased;
+        ended = Patient::new(connection.as_mut(), &calls) => ended,
+        due = is_due => {
+            let grace = match due {
+                Due::Stop => {
+                    leaving.begin(Leave::Stop);
+                    None
                 }
-                () = stop.force.cancelled() => return End::Cut,
+                Due::Over(why) => {
+                    tracing::debug!(peer = %address, ?why, "a connection is asked to finish");
+                    if why == Over::Age {
+                        leaving.begin(Leave::Age);
+                    }
+                    Some(connections.max_grace)
+                }
+            };
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                biased;
+                ended = Patient::new(connection, &calls) => ended,
+                end = Rarely::new(Box::pin(cut(address, grace, stop, &leaving))) => return end,
             }
         }
-        () = stop.force.cancelled() => return End::Cut,
     };
     if let Err(error) = ended {
         // Peers vanish all the time; it is news only to somebody who is looking for it.

@@ -11,11 +11,12 @@ use tokio::time::Instant;
 use super::peers::Said;
 use crate::access::Denied;
 
-const REASONS: [&str; 4] = [
+const REASONS: [&str; 5] = [
     "no credentials were shown",
     "the credentials are unknown",
     "the credentials have expired",
     "too many checks wait",
+    "a signature is missing or wrong",
 ];
 
 /// This process's log. What is in it is only ever said, never answered.
@@ -29,6 +30,15 @@ pub(super) fn note(denied: Denied, peer: Option<IpAddr>) {
         Denied::Expired => 2,
         Denied::Busy { .. } => 3,
     };
+    note_reason(reason, peer);
+}
+
+/// Likewise a caller whose signature its handler found missing or wrong.
+pub(super) fn note_unsigned(peer: Option<IpAddr>) {
+    note_reason(4, peer);
+}
+
+fn note_reason(reason: usize, peer: Option<IpAddr>) {
     if let Some(calls) = LOG.count(reason, Instant::now()) {
         let peer = peer.map(tracing::field::display);
         tracing::warn!(reason = REASONS[reason], calls, peer, "callers are not let in; the last of them is named");

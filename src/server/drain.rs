@@ -4,16 +4,19 @@
 //! themselves in a shutdown, since they know what to say last, and know nothing of connections.
 use super::{
     entrance::is_reflection,
-    fuse::{READ_GRACE, arm},
+    fuse::{READ_GRACE, arm, is_fused},
+    plain::LastWords,
+    rarely::Rarely,
     refusal::{connection_too_old, is_grpc, shutting_down, trailers},
 };
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
     pin::Pin,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -31,25 +34,47 @@ pub fn is_library_stream(path: &str) -> bool {
     path == "/grpc.health.v1.Health/Watch" || is_reflection(path)
 }
 
-/// Whether a connection is as old as it may be; an extension of each request that came on it.
+/// Whether a connection is asked to finish; an extension of each request that came on it.
 #[derive(Clone, Debug)]
-pub(super) struct Leaving {
-    is_old: CancellationToken,
-    max_age: Duration,
+pub(super) struct Leaving(Arc<Age>);
+
+/// Why a connection is asked to finish, as far as its streams are to be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    Stop,
+    Age,
+}
+
+#[derive(Debug)]
+struct Age {
+    why: OnceLock<Leave>,
+    is_over: CancellationToken,
+    most: Duration,
 }
 
 impl Leaving {
     pub fn at(max_age: Duration) -> Self {
-        Self { is_old: CancellationToken::new(), max_age }
+        Self(Arc::new(Age { why: OnceLock::new(), is_over: CancellationToken::new(), most: max_age }))
     }
 
-    pub fn begin(&self) {
-        self.is_old.cancel();
+    pub fn begin(&self, why: Leave) {
+        // The first reason is the one that streams hear.
+        let _ = self.0.why.set(why);
+        self.0.is_over.cancel();
+    }
+
+    async fn reason(&self) -> Status {
+        self.0.is_over.cancelled().await;
+        match self.0.why.get() {
+            Some(Leave::Age) => connection_too_old(self.0.most),
+            Some(Leave::Stop) | None => shutting_down(),
+        }
     }
 }
 
-/// Ends the responses to gRPC calls whose path is `drained` with UNAVAILABLE and RetryInfo once `shutdown` fires or their
-/// connection is leaving: what is ready goes out first, then the status.
+/// Ends the responses to calls whose path is `drained` once `shutdown` fires or their connection is leaving, gRPC's with
+/// UNAVAILABLE and RetryInfo, and those over HTTP that have [`LastWords`] with these: what is ready goes out first, then
+/// the status.
 #[derive(Clone, Debug)]
 pub struct DrainLayer {
     shutdown: CancellationToken,
@@ -91,33 +116,30 @@ where
     }
 
     fn call(&mut self, request: Request<R>) -> Self::Future {
-        let is_drained = is_grpc(&request) && (self.layer.drained)(request.uri().path());
-        let end = is_drained.then(|| End {
-            shutdown: self.layer.shutdown.clone(),
-            leaving: request.extensions().get::<Leaving>().cloned(),
+        let grpc = is_grpc(&request);
+        let end = (self.layer.drained)(request.uri().path()).then(|| {
+            let leaving = request.extensions().get::<Leaving>().cloned();
+            leaving.map_or_else(|| End::Server(self.layer.shutdown.clone()), End::Connection)
         });
-        DrainFuture { inner: self.inner.call(request), end }
+        DrainFuture { inner: self.inner.call(request), end, grpc }
     }
 }
 
-/// What ends a stream.
-#[derive(Clone)]
-struct End {
-    shutdown: CancellationToken,
-    leaving: Option<Leaving>,
+/// What ends a stream: its connection's end, and without one the server's.
+enum End {
+    Connection(Leaving),
+    Server(CancellationToken),
 }
 
 impl End {
     /// Completes once the stream is to end, with what its client is told.
     async fn reason(self) -> Status {
-        let Some(leaving) = self.leaving else {
-            self.shutdown.cancelled().await;
-            return shutting_down();
-        };
-        tokio::select! {
-            biased;
-            () = self.shutdown.cancelled() => shutting_down(),
-            () = leaving.is_old.cancelled() => connection_too_old(leaving.max_age),
+        match self {
+            Self::Connection(leaving) => leaving.reason().await,
+            Self::Server(shutdown) => {
+                shutdown.cancelled().await;
+                shutting_down()
+            }
         }
     }
 }
@@ -128,6 +150,7 @@ pin_project! {
         #[pin]
         inner: F,
         end: Option<End>,
+        grpc: bool,
     }
 }
 
@@ -140,8 +163,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answer = ready!(this.inner.poll(cx));
-        let end = this.end.take();
-        Poll::Ready(answer.map(|response| response.map(|body| DrainBody::new(body, end))))
+        let (end, grpc) = (this.end.take(), *this.grpc);
+        Poll::Ready(answer.map(|response| {
+            let words = response.extensions().get().copied();
+            let end = end.filter(|_| grpc || words.is_some());
+            response.map(|body| DrainBody::new(body, end, words))
+        }))
     }
 }
 
@@ -149,23 +176,44 @@ where
 pub struct DrainBody<B> {
     inner: Option<B>,
     end: Option<Ending>,
+    /// Of plain HTTP; gRPC's end is a status.
+    words: Option<LastWords>,
     frames_left: u32,
 }
 
 enum Ending {
-    Awaited(Pin<Box<dyn Future<Output = Status> + Send>>),
+    /// What the stream's fuse says, which waits for both of them.
+    Told(Arc<OnceLock<Status>>),
+    /// There is no fuse.
+    Awaited(Rarely<dyn Future<Output = Status> + Send>),
     Begun(Status),
 }
 
 impl Ending {
+    fn of(end: End) -> Self {
+        if !is_fused() {
+            return Self::Awaited(Rarely::new(Box::pin(end.reason())));
+        }
+        let told = Arc::new(OnceLock::new());
+        let tell = told.clone();
+        arm(async move {
+            let _ = tell.set(end.reason().await);
+            // The body is asked again and finds it; then it may take some time to be read.
+            tokio::task::yield_now().await;
+            Box::pin(tokio::time::sleep(READ_GRACE)).await;
+        });
+        Self::Told(told)
+    }
+
     /// The status to end with, if it is time.
     fn poll(&mut self, cx: &mut Context<'_>) -> Option<&Status> {
         if let Self::Awaited(reason) = self
-            && let Poll::Ready(status) = reason.as_mut().poll(cx)
+            && let Poll::Ready(status) = Pin::new(reason).poll(cx)
         {
             *self = Self::Begun(status);
         }
         match self {
+            Self::Told(status) => status.get(),
             Self::Awaited(_) => None,
             Self::Begun(status) => Some(status),
         }
@@ -173,15 +221,8 @@ impl Ending {
 }
 
 impl<B> DrainBody<B> {
-    fn new(inner: B, end: Option<End>) -> Self {
-        if let Some(end) = end.clone() {
-            arm(async move {
-                end.reason().await;
-                tokio::time::sleep(READ_GRACE).await;
-            });
-        }
-        let end = end.map(|end| Ending::Awaited(Box::pin(end.reason())));
-        Self { inner: Some(inner), end, frames_left: LAST_FRAMES }
+    fn new(inner: B, end: Option<End>, words: Option<LastWords>) -> Self {
+        Self { inner: Some(inner), end: end.map(Ending::of), words, frames_left: LAST_FRAMES }
     }
 }
 
@@ -210,7 +251,10 @@ where
         if !ends_here {
             return polled;
         }
-        let last = trailers(status);
+        let last = match this.words {
+            None => trailers(status),
+            Some(LastWords(words)) => Frame::data(words(StatusCode::SERVICE_UNAVAILABLE, status.message())),
+        };
         this.inner = None;
         this.end = None;
         Poll::Ready(Some(Ok(last)))

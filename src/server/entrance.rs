@@ -1,21 +1,24 @@
 //! Who calls is asked before anything of a call is read, and asked again for as long as a stream goes on.
 //!
-//! What [`Gate`] says becomes an answer in the caller's own terms: a status for gRPC, 401 for plain HTTP. Who is let in
+//! What [`Gate`] says becomes an answer in the caller's own terms: a status for gRPC, 401 and the application's words for
+//! plain HTTP. Who is let in
 //! stands in the request's extensions, where handlers find it.
 use std::net::IpAddr;
 
 use super::{
     Peer, denials,
-    fuse::{READ_GRACE, arm},
-    refusal::{self, is_grpc, trailers, trailers_only},
+    leased::{End, EntranceBody},
+    plain::{Tongue, Wording, wordless},
+    refusal::{self, is_grpc, trailers_only},
 };
+use crate::access::auth_token::Unsigned;
 use crate::access::{Admitted, Caller, Checked, Denied, Gate, Lease, Verdict};
 use bytes::Bytes;
 use http::{
     HeaderValue, Request, Response, StatusCode,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
@@ -30,16 +33,25 @@ pub struct EntranceLayer {
     gate: Option<Gate>,
     /// The paths that need no credentials; who calls them is nobody.
     is_open: fn(&str) -> bool,
+    /// The paths whose callers may sign instead, which their handlers judge: a signature is over the body.
+    is_signed: fn(&str) -> bool,
     max_header_bytes: u32,
+    wording: Wording,
 }
 
 impl EntranceLayer {
     pub fn new(gate: Option<Gate>, is_open: fn(&str) -> bool) -> Self {
-        Self { gate, is_open, max_header_bytes: u32::MAX }
+        Self { gate, is_open, is_signed: |_| false, max_header_bytes: u32::MAX, wording: wordless }
     }
 
-    pub(super) fn with_header_bytes(self, max_header_bytes: u32) -> Self {
-        Self { max_header_bytes, ..self }
+    /// The handlers of these paths find [`AuthTokens`](crate::access::AuthTokens) beside the caller, and get callers who
+    /// show nothing, as nobody, while there are any.
+    pub fn with_signed(self, is_signed: fn(&str) -> bool) -> Self {
+        Self { is_signed, ..self }
+    }
+
+    pub(super) fn with(self, max_header_bytes: u32, wording: Wording) -> Self {
+        Self { max_header_bytes, wording, ..self }
     }
 }
 
@@ -91,7 +103,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<R>) -> Self::Future {
-        let mut call = EntranceFuture::of(&request);
+        let mut call = EntranceFuture::of(&request, self.layer.wording);
         let bytes = header_bytes(&request);
         if bytes > self.layer.max_header_bytes as usize {
             call.refused = Some(Refused::Headers { bytes, most: self.layer.max_header_bytes });
@@ -109,7 +121,19 @@ where
             }
             Some(gate) => gate.check(request.headers(), certificate(&request)),
         };
+        let tokens = match &self.layer.gate {
+            Some(gate) if (self.layer.is_signed)(request.uri().path()) => Some(gate.auth_tokens()),
+            Some(_) | None => None,
+        };
+        if let Some(tokens) = tokens.filter(|tokens| !tokens.is_empty()) {
+            call.signed = Some(peer(&request));
+            request.extensions_mut().insert(tokens);
+        }
         match checked {
+            Checked::Now(Err(Denied::Missing)) if call.signed.is_some() => {
+                request.extensions_mut().insert(Caller::nobody());
+                call.running = Some(self.inner.call(request));
+            }
             Checked::Now(Ok(admitted)) => {
                 call.lease = Some(let_in(&mut request, admitted));
                 call.running = Some(self.inner.call(request));
@@ -162,13 +186,17 @@ pin_project! {
         asking: Option<Asking<S, R>>,
         refused: Option<Refused>,
         lease: Option<Lease>,
+        // Who is to be counted, should its handler find it unsigned.
+        signed: Option<Option<IpAddr>>,
         grpc: bool,
+        tongue: Tongue,
     }
 }
 
 impl<S: Service<Request<R>>, R> EntranceFuture<S, R> {
-    fn of(request: &Request<R>) -> Self {
-        Self { running: None, asking: None, refused: None, lease: None, grpc: is_grpc(request) }
+    fn of(request: &Request<R>, wording: Wording) -> Self {
+        let (grpc, tongue) = (is_grpc(request), Tongue::of(request, wording));
+        Self { running: None, asking: None, refused: None, lease: None, signed: None, grpc, tongue }
     }
 }
 
@@ -198,45 +226,58 @@ where
             }
         }
         if let Some(refused) = this.refused.take() {
-            return Poll::Ready(Ok(refused.answer(*this.grpc)));
+            return Poll::Ready(Ok(if *this.grpc { refused.status() } else { refused.plain(*this.tongue) }));
         }
         let Some(running) = this.running.as_mut().as_pin_mut() else {
             unreachable!("a call is refused, asked for, or running")
         };
         let answer = ready!(running.poll(cx));
+        if let (Some(peer), Ok(response)) = (*this.signed, &answer)
+            && response.extensions().get::<Unsigned>().is_some()
+        {
+            denials::note_unsigned(peer);
+        }
         let (lease, grpc) = (this.lease.take(), *this.grpc);
-        Poll::Ready(answer.map(|response| response.map(|body| EntranceBody::new(body, lease, grpc))))
+        Poll::Ready(answer.map(|response| {
+            let end = if grpc { End::Status } else { End::of_plain(&response) };
+            response.map(|body| EntranceBody::new(body, lease, end))
+        }))
     }
 }
 
 /// Why there is no call.
+#[derive(Clone, Copy)]
 enum Refused {
     Denied(Denied),
     Headers { bytes: usize, most: u32 },
 }
 
 impl Refused {
-    fn answer<B: Body>(self, grpc: bool) -> Response<EntranceBody<B>> {
-        if grpc {
-            let status = match self {
-                Self::Denied(denied) => refusal::denied(denied),
-                Self::Headers { bytes, most } => refusal::headers_too_large(bytes, most),
-            };
-            return trailers_only(status, EntranceBody::ended());
-        }
-        let mut response = Response::new(EntranceBody::ended());
-        match self {
-            Self::Headers { .. } => *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Denied(Denied::Busy { retry_after, .. }) => {
-                *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-                // Whole seconds, and never none.
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+    fn status<B: Body>(self) -> Response<EntranceBody<B>> {
+        let status = match self {
+            Self::Denied(denied) => refusal::denied(denied),
+            Self::Headers { bytes, most } => refusal::headers_too_large(bytes, most),
+        };
+        trailers_only(status, EntranceBody::ended())
+    }
+
+    fn plain<B: Body>(self, tongue: Tongue) -> Response<EntranceBody<B>> {
+        // One source of the sentences.
+        let (status, said) = match self {
+            Self::Headers { bytes, most } => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, refusal::headers_too_large(bytes, most))
             }
-            Self::Denied(_) => {
-                *response.status_mut() = StatusCode::UNAUTHORIZED;
-                for challenge in [r#"Bearer realm="tasktally""#, r#"Basic realm="tasktally", charset="UTF-8""#] {
-                    response.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-                }
+            Self::Denied(denied @ Denied::Busy { .. }) => (StatusCode::TOO_MANY_REQUESTS, refusal::denied(denied)),
+            Self::Denied(denied) => (StatusCode::UNAUTHORIZED, refusal::denied(denied)),
+        };
+        let mut response = tongue.answer(status, said.message(), EntranceBody::saying);
+        let headers = response.headers_mut();
+        if let Self::Denied(Denied::Busy { retry_after, .. }) = self {
+            // Whole seconds, and never none.
+            headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
+        } else if status == StatusCode::UNAUTHORIZED {
+            for challenge in [r#"Bearer realm="tasktally""#, r#"Basic realm="tasktally", charset="UTF-8""#] {
+                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
         }
         response
@@ -256,124 +297,4 @@ fn header_bytes<R>(request: &Request<R>) -> usize {
     let pseudo = pseudo.iter().filter_map(|(name, value)| Some(name.len() + (*value)?.len() + FIELD));
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
     pseudo.chain(fields).sum()
-}
-
-/// A body that ends with its caller's credentials; without an inner body it has ended.
-pub struct EntranceBody<B> {
-    inner: Option<B>,
-    lease: Option<Lease>,
-    /// There once the body had to wait, which an answer made at once never does.
-    over: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    has_sent: bool,
-    grpc: bool,
-}
-
-impl<B> EntranceBody<B> {
-    fn new(inner: B, lease: Option<Lease>, grpc: bool) -> Self {
-        Self { inner: Some(inner), lease, over: None, has_sent: false, grpc }
-    }
-
-    fn ended() -> Self {
-        Self { inner: None, lease: None, over: None, has_sent: false, grpc: false }
-    }
-
-    fn poll_over(&mut self, lease: &Lease, cx: &mut Context<'_>) -> bool {
-        let over = self.over.get_or_insert_with(|| {
-            let stalled = lease.clone();
-            // A client that reads nothing is not polled, and must not keep what is no longer its own.
-            arm(async move {
-                stalled.over().await;
-                tokio::time::sleep(READ_GRACE).await;
-            });
-            Box::pin(lease.clone().over())
-        });
-        over.as_mut().poll(cx).is_ready()
-    }
-}
-
-impl<B> Body for EntranceBody<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        let polled = Pin::new(inner).poll_frame(cx).map_err(Into::into);
-        let Some(lease) = this.lease.take() else { return polled };
-        let is_over = match &polled {
-            Poll::Pending => this.poll_over(&lease, cx),
-            // The first data is what the call asked for while its caller was known; later ones are a stream's.
-            Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
-                std::mem::replace(&mut this.has_sent, true) && lease.is_over()
-            }
-            Poll::Ready(_) => false,
-        };
-        if !is_over {
-            this.lease = Some(lease);
-            return polled;
-        }
-        let grpc = this.grpc;
-        *this = Self::ended();
-        Poll::Ready(Some(if grpc {
-            Ok(trailers(&refusal::lease_over()))
-        } else {
-            Err("the credentials of the caller are no longer good".into())
-        }))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match (&self.inner, &self.lease) {
-            (None, _) => SizeHint::with_exact(0),
-            (Some(inner), None) => inner.size_hint(),
-            // It may be cut, so no length may be promised.
-            (Some(_), Some(_)) => SizeHint::new(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http_body_util::BodyExt as _;
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-
-    /// A stream that has data whenever it is asked.
-    struct Endless;
-
-    impl Body for Endless {
-        type Data = Bytes;
-        type Error = BoxError;
-
-        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"more")))))
-        }
-    }
-
-    #[tokio::test]
-    async fn a_stream_that_never_waits_ends_with_its_lease_too_but_not_before_its_first_data() {
-        for frames_before in [0, 1, 3] {
-            let taken_away = CancellationToken::new();
-            let lease = Lease::until_cancelled(taken_away.clone());
-            let mut body = EntranceBody::new(Endless, Some(lease), true);
-            for _ in 0..frames_before {
-                assert!(body.frame().await.unwrap().unwrap().is_data());
-            }
-            taken_away.cancel();
-            if frames_before == 0 {
-                assert!(body.frame().await.unwrap().unwrap().is_data(), "its caller was known when it was made");
-            }
-            let last = body.frame().await.unwrap().unwrap().into_trailers().unwrap();
-            assert_eq!(last["grpc-status"], (tonic::Code::Unauthenticated as i32).to_string());
-            assert!(body.frame().await.is_none() && body.is_end_stream());
-        }
-    }
 }

@@ -4,7 +4,7 @@
 //! window has room. A client that stops reading would therefore outlive its own deadline and hold what its stream holds.
 //! So each stream runs in a task that the layers can put a fuse to: when the armed moment comes and the task is still
 //! there, it is dropped, and dropping it resets the stream (CANCEL).
-use super::lifetime::Calls;
+use super::{lifetime::Calls, rarely::Rarely};
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 /// continents, and little beside any shutdown bound.
 pub const READ_GRACE: Duration = Duration::from_secs(2);
 
-type Event = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Event = Rarely<dyn Future<Output = ()> + Send>;
 
 /// The events of which the first ends the stream. Shared by the stream's task and the layers inside it, which run in the
 /// same task, so that the lock is never contended.
@@ -37,7 +37,7 @@ impl Fuse {
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         for event in self.events().iter_mut() {
-            if event.as_mut().poll(cx).is_ready() {
+            if Pin::new(event).poll(cx).is_ready() {
                 return Poll::Ready(());
             }
         }
@@ -46,10 +46,19 @@ impl Fuse {
 }
 
 /// Resets the HTTP/2 stream that the caller is running in once `event` completes, unless the stream has ended by then.
-/// Does nothing on HTTP/1, where a stalled write ends the connection instead.
+/// Does nothing where [`is_fused`] says no.
 pub fn arm(event: impl Future<Output = ()> + Send + 'static) {
-    // An error says that this is no stream's task; see above.
-    let _ = FUSE.try_with(|fuse| fuse.events().push(Box::pin(event)));
+    let _ = FUSE.try_with(|fuse| {
+        let mut events = fuse.events();
+        // Most streams have one, for as long as they last.
+        events.reserve_exact(1);
+        events.push(Rarely::new(Box::pin(event)));
+    });
+}
+
+/// Whether the caller runs in the task of an HTTP/2 stream. On HTTP/1 a stalled write ends the connection instead.
+pub fn is_fused() -> bool {
+    FUSE.try_with(|_| ()).is_ok()
 }
 
 /// hyper's executor for one connection: runs each HTTP/2 stream as a task that is tracked, so that a shutdown can wait for

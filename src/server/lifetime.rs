@@ -37,6 +37,11 @@ impl Calls {
         OpenCall(self.0.clone())
     }
 
+    /// Whether answers of one may come together with those of others.
+    pub fn are_several(&self) -> bool {
+        self.0.open.load(Ordering::Relaxed) > 1
+    }
+
     /// Completes once there has been no call for all of `idle`.
     ///
     /// Nothing wakes it when a call ends: it looks when the last end that it knows of is `idle` ago, and a call that was

@@ -1,7 +1,7 @@
 //! The transport: one port that speaks HTTP/2 and HTTP/1, over one router.
 //!
 //! What it promises the rest of the house:
-//! - A call that panics is answered (`panic`), a caller is known before anything of a call is read (`entrance`), a call is bounded by its caller's deadline to its last byte (`deadline`), and
+//! - A call that panics is answered (`panic`), a caller is known before anything of a call is read (`entrance`, `leased`), a call is bounded by its caller's deadline to its last byte (`deadline`), and
 //!   the streams of library services end when the server shuts down (`drain`). These are tower layers; a client that stops
 //!   reading cannot escape them (`fuse`).
 //! - No peer holds a connection without speaking, or without reading (`guard`), or a call by sending it slowly (`body`),
@@ -23,10 +23,14 @@ mod frames;
 mod fuse;
 mod guard;
 mod health;
+mod leased;
 mod lifetime;
 mod panic;
+mod patient;
 mod peer;
 mod peers;
+mod plain;
+mod rarely;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -41,10 +45,11 @@ pub use entrance::{EntranceLayer, is_health, is_health_or_reflection, is_reflect
 pub use health::Health;
 pub use panic::PanicLayer;
 pub use peer::{Peer, PeerCertificate, network};
+pub use plain::{LastWords, Wording, wordless};
 
-use axum::{Router, body::Body, response::IntoResponse};
+use axum::{Router, body::Body};
 use connection::{End, Stop};
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 use peers::Room;
 use std::{
     sync::{
@@ -56,7 +61,8 @@ use std::{
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, service::Routes};
-use tower::Layer;
+use tower::{Layer, util::option_layer};
+use tower_http::cors::CorsLayer;
 
 /// How long, after everything was cut, tasks may take to notice. Only a handler that blocks its thread takes any time.
 const UNWIND: Duration = Duration::from_millis(500);
@@ -75,6 +81,10 @@ pub struct Settings {
     pub lasting: fn(&str) -> bool,
     /// Who is let in, and to what without asking. Everybody to everything by default.
     pub entrance: EntranceLayer,
+    /// What plain HTTP is told where the transport answers. The status alone by default.
+    pub wording: Wording,
+    /// Which pages of other origins may read; none by default.
+    pub cors: Option<CorsLayer>,
 }
 
 impl Default for Settings {
@@ -85,6 +95,8 @@ impl Default for Settings {
             drained: is_library_stream,
             lasting: is_reflection,
             entrance: EntranceLayer::new(None, is_health),
+            wording: wordless,
+            cors: None,
         }
     }
 }
@@ -100,17 +112,17 @@ pub struct Outcome {
     pub refused: u64,
 }
 
-/// The router of `routes`. What it does not know is answered in the caller's own terms: UNIMPLEMENTED to gRPC, 404 to HTTP.
-pub fn router(routes: Routes) -> Router {
-    routes.into_axum_router().fallback(unknown)
-}
-
-async fn unknown(request: Request<Body>) -> Response<Body> {
-    if refusal::is_grpc(&request) {
-        refusal::trailers_only(Status::unimplemented("there is no such method"), Body::empty())
-    } else {
-        StatusCode::NOT_FOUND.into_response()
-    }
+/// The router of gRPC's routes and of plain HTTP's, which has no fallback. What neither knows is answered in the caller's
+/// own terms: UNIMPLEMENTED to gRPC, 404 in these words to HTTP.
+pub fn router(routes: Routes, plain: Router, wording: Wording) -> Router {
+    let unknown = move |request: Request<Body>| async move {
+        if refusal::is_grpc(&request) {
+            return refusal::trailers_only(Status::unimplemented("there is no such method"), Body::empty());
+        }
+        let sentence = format!("The requested resource {} was not found", request.uri().path());
+        wording(StatusCode::NOT_FOUND, &sentence).map(Body::from)
+    };
+    routes.into_axum_router().merge(plain).fallback(unknown)
 }
 
 /// Serves `router` on what `acceptor` accepts until `shutdown` fires; then accepts no more, asks every connection to finish
@@ -130,8 +142,10 @@ pub async fn serve<A: Accept>(
     // `with_state` lays the routes out once, rather than for each request.
     let drain = DrainLayer::new(shutdown.clone(), settings.drained);
     let service = DeadlineLayer::new(settings.longest_call).layer(drain.layer(router.with_state(())));
-    let entrance = settings.entrance.clone().with_header_bytes(settings.connections.max_header_bytes);
-    let service = PanicLayer.layer(entrance.layer(service));
+    let entrance = settings.entrance.clone().with(settings.connections.max_header_bytes, settings.wording);
+    let service = PanicLayer::new(settings.wording).layer(entrance.layer(service));
+    // In front of the entrance: a browser asks without credentials whether it may show some, and reads refusals too.
+    let service = option_layer(settings.cors.clone()).layer(service);
     let cut = Arc::new(AtomicU64::new(0));
     let mut room = Room::new(&settings.connections);
     let mut accepted = 0;

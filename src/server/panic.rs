@@ -2,7 +2,10 @@
 //!
 //! Without this layer hyper drops the stream's task and the client sees a reset, which it cannot tell from a broken
 //! network and will retry into the same bug.
-use super::refusal::{internal, is_grpc, trailers, trailers_only};
+use super::{
+    plain::{Tongue, Wording},
+    refusal::{internal, is_grpc, trailers, trailers_only},
+};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -19,19 +22,29 @@ use tower::{BoxError, Layer, Service};
 /// Catches panics of everything inside it: in the call, in its future, in its body. gRPC callers get INTERNAL, others 500;
 /// a plain HTTP body already begun is broken off, since nothing else can tell the client that it is not whole.
 #[derive(Clone, Copy, Debug)]
-pub struct PanicLayer;
+pub struct PanicLayer {
+    wording: Wording,
+}
+
+impl PanicLayer {
+    /// What plain HTTP is told, too.
+    pub fn new(wording: Wording) -> Self {
+        Self { wording }
+    }
+}
 
 impl<S> Layer<S> for PanicLayer {
     type Service = CatchPanic<S>;
 
     fn layer(&self, inner: S) -> CatchPanic<S> {
-        CatchPanic { inner }
+        CatchPanic { inner, wording: self.wording }
     }
 }
 
 #[derive(Clone, Debug)]
 pub struct CatchPanic<S> {
     inner: S,
+    wording: Wording,
 }
 
 impl<S, R, B> Service<Request<R>> for CatchPanic<S>
@@ -50,8 +63,9 @@ where
 
     fn call(&mut self, request: Request<R>) -> Self::Future {
         let grpc = is_grpc(&request);
+        let tongue = Tongue::of(&request, self.wording);
         let inner = caught(|| self.inner.call(request));
-        PanicFuture { inner, grpc }
+        PanicFuture { inner, grpc, tongue }
     }
 }
 
@@ -61,6 +75,7 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         grpc: bool,
+        tongue: Tongue,
     }
 }
 
@@ -72,33 +87,41 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let grpc = *this.grpc;
+        let (grpc, tongue) = (*this.grpc, *this.tongue);
         let polled = this.inner.as_mut().as_pin_mut().and_then(|inner| caught(|| inner.poll(cx)));
         Poll::Ready(match polled {
-            Some(polled) => ready!(polled).map(|response| response.map(|body| PanicBody { inner: Some(body), grpc })),
+            Some(polled) => {
+                ready!(polled).map(|response| response.map(|body| PanicBody { inner: Some(body), words: None, grpc }))
+            }
             None => {
                 // What a panic left behind may panic again when dropped.
                 caught(|| this.inner.set(None));
-                Ok(answer(grpc))
+                Ok(answer(grpc, tongue))
             }
         })
     }
 }
 
-fn answer<B>(grpc: bool) -> Response<PanicBody<B>> {
-    let body = PanicBody { inner: None, grpc };
+fn answer<B>(grpc: bool, tongue: Tongue) -> Response<PanicBody<B>> {
     if grpc {
-        return trailers_only(internal(), body);
+        return trailers_only(internal(), PanicBody { inner: None, words: None, grpc });
     }
-    let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-    response
+    let sentence = "an internal error; the server's log has the cause";
+    let body = |words| PanicBody { inner: None, words: Some(words), grpc };
+    tongue.answer(StatusCode::INTERNAL_SERVER_ERROR, sentence, body)
 }
 
-/// A body whose panic ends it with INTERNAL; without an inner body it has ended.
+/// A body whose panic ends it with INTERNAL; without an inner body, and once it has said its last words, it has ended.
 pub struct PanicBody<B> {
     inner: Option<B>,
+    words: Option<Bytes>,
     grpc: bool,
+}
+
+impl<B> Default for PanicBody<B> {
+    fn default() -> Self {
+        Self { inner: None, words: None, grpc: false }
+    }
 }
 
 impl<B> Body for PanicBody<B>
@@ -110,7 +133,11 @@ where
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(
+                self.words.take().filter(|words| !words.is_empty()).map(|words| Ok(Frame::data(words))),
+            );
+        };
         if let Some(polled) = caught(|| Pin::new(inner).poll_frame(cx)) {
             return polled.map_err(Into::into);
         }
@@ -124,11 +151,12 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.inner.as_ref().map_or_else(|| self.words.as_ref().is_none_or(Bytes::is_empty), Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let words = self.words.as_ref().map_or(0, Bytes::len);
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(words as u64), Body::size_hint)
     }
 }
 

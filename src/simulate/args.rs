@@ -1,8 +1,10 @@
 //! Settings of `tasktally simulate`.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Settings;
 use crate::cli::args::{ConnectionArgs, Moment, SendArgs, moment, number_within};
@@ -18,6 +20,7 @@ Examples:
   tasktally simulate --rate 50 --duration 10m      live for ten minutes, 50 tasks a second
   tasktally simulate --backfill 30d --rate 0.2 --duplicates 0.05 --late 0.05 --late-by 10m
   tasktally simulate --backfill 1h --account AC… --token-file token
+  tasktally simulate --backfill 1h --live --as callbacks --account AC… --auth-token-file auth-token
 
 A task makes about fourteen events. The same seed and start make the same events with the same sids; another start \
 makes another set of workspaces. Without --backfill, --start or --duration it runs live until Ctrl-C.")]
@@ -50,6 +53,10 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub start: Option<Moment>,
 
+    /// End before this moment, which is past, rather than now: with --start, the same events whenever it is run.
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with_all = ["live", "duration"])]
+    pub until: Option<Moment>,
+
     /// Go on live once the past is sent.
     #[arg(long)]
     pub live: bool,
@@ -70,6 +77,22 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub late_by: Duration,
 
+    /// Form to send in: this service's own, or those that TaskRouter sends.
+    #[arg(long = "as", value_name = "FORM", value_enum, default_value_t = Form::Grpc)]
+    pub form: Form,
+
+    /// File with the account's auth token, to sign what is sent as TaskRouter does; nothing else is shown then.
+    #[arg(long, value_name = "FILE")]
+    pub auth_token_file: Option<PathBuf>,
+
+    /// Where the REST Events API is served, with --as events-api.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:50080")]
+    pub listen: SocketAddr,
+
+    /// Public address of the server, which is what signatures are over, where it is another than --address.
+    #[arg(long, value_name = "URL", requires = "auth_token_file")]
+    pub public_url: Option<String>,
+
     /// Send over StreamEvents rather than one call a batch.
     #[arg(long)]
     pub stream: bool,
@@ -84,7 +107,48 @@ pub struct SimulateArgs {
     pub connection: ConnectionArgs,
 }
 
+/// How events travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// IngestEvents, or StreamEvents with --stream.
+    Grpc,
+    /// Event callbacks, one POST an event.
+    Callbacks,
+    /// Event Streams, one POST a batch of CloudEvents.
+    Streams,
+    /// Not sent: served at --listen as TaskRouter's REST Events API, for import-taskrouter.
+    EventsApi,
+}
+
 impl SimulateArgs {
+    /// # Errors
+    /// Flags that do not go together, in words.
+    pub fn check(&self) -> Result<(), String> {
+        match self.form {
+            Form::Grpc if self.auth_token_file.is_some() => {
+                Err("--auth-token-file signs what is sent --as callbacks or --as streams".to_owned())
+            }
+            Form::Callbacks | Form::Streams | Form::EventsApi if self.stream => {
+                Err("--stream is gRPC's: leave it out, or leave out --as".to_owned())
+            }
+            Form::EventsApi if self.auth_token_file.is_none() => {
+                Err("--as events-api needs --auth-token-file: who asks must show the token".to_owned())
+            }
+            Form::Grpc | Form::Callbacks | Form::Streams | Form::EventsApi => Ok(()),
+        }
+    }
+
+    /// Events of one request.
+    pub fn batch(&self) -> usize {
+        if self.form == Form::Callbacks { 1 } else { self.send.batch }
+    }
+
+    /// Requests in flight on a connection: many more where one carries but one event.
+    pub fn in_flight(&self) -> usize {
+        const CALLBACKS_FOR_A_CALL: usize = 16;
+        if self.form == Form::Callbacks { self.send.in_flight * CALLBACKS_FOR_A_CALL } else { self.send.in_flight }
+    }
+
     pub fn settings(&self, start_ms: i64) -> Settings {
         Settings { start_ms, workspaces: self.workspaces, workers: self.workers, tasks_per_second: self.rate }
     }

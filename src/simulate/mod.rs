@@ -8,8 +8,10 @@ pub mod args;
 mod centre;
 mod disturb;
 mod draw;
+mod events_api;
 mod feed;
 mod offer;
+mod post;
 mod send;
 mod staff;
 mod summary;
@@ -28,17 +30,19 @@ use crate::cli::failure::{EXIT_REFUSED, Failure};
 use crate::cli::progress::Progress;
 use crate::cli::text::{count, duration, events_a_second, rfc3339};
 use crate::cli::{interrupt, print, say};
-use args::SimulateArgs;
+use args::{Form, SimulateArgs};
 pub use centre::{Centre, Settings};
 pub use disturb::{Delivery, Disturbance, Disturbed, timestamp_ms};
 use feed::Plan;
+use post::{Poster, Signer};
+use send::Carrier;
 
 /// Runs `tasktally simulate`: makes events, sends them, and says what became of them.
 ///
 /// # Errors
 /// The server refuses a call as a whole, or takes nothing for as long as `--patience` allows.
 pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
-    let server = Server::new(&args.connection)?;
+    args.check().map_err(Failure::Usage)?;
     let now_ms = now_ms();
     let start_ms = start_ms(&args, now_ms)?;
     let account_sid = args.account.map(|account| account.to_string());
@@ -46,22 +50,24 @@ pub async fn run(args: SimulateArgs) -> Result<u8, Failure> {
     let summary = summary::Summary::new(&centre, &args, start_ms);
     say(summary.opening());
 
+    if args.form == Form::EventsApi {
+        let token = signer(&args)?.map_or_else(String::new, |signer| signer.token.into());
+        events_api::serve(centre, args.listen, &token, args.until.map(|until| until.as_millis(now_ms))).await?;
+        return Ok(0);
+    }
+
     let disturbance = Disturbance {
         duplicates: args.duplicates,
         late: args.late,
         late_by_ms: u64::try_from(args.late_by.as_millis()).unwrap_or(u64::MAX),
     };
     let stop = CancellationToken::new();
-    let until_ms = until_ms(&args, now_ms);
-    let plan = Plan { until_ms, batch: args.send.batch };
+    let until_ms = until_ms(&args, now_ms)?;
+    let plan = Plan { until_ms, batch: args.batch() };
     let deliveries = Disturbed::new(centre, args.seed, disturbance);
     let (batches, reached_ms) = feed::start(deliveries, plan, stop.clone());
 
-    let mut couriers = vec![Courier { server, patience: args.send.patience }];
-    for _ in 1..args.connections {
-        couriers.push(Courier { server: Server::new(&args.connection)?, patience: args.send.patience });
-    }
-    let receipts = send::start(couriers, args.send.in_flight, args.stream, batches);
+    let receipts = send::start(carriers(&args)?, args.in_flight(), batches);
 
     let span_ms = until_ms.map(|until_ms| u64::try_from(until_ms - start_ms).unwrap_or(0));
     let mut account = Account::new(span_ms);
@@ -83,12 +89,46 @@ fn start_ms(args: &SimulateArgs, now_ms: i64) -> Result<i64, Failure> {
     }
 }
 
-fn until_ms(args: &SimulateArgs, now_ms: i64) -> Option<i64> {
+fn until_ms(args: &SimulateArgs, now_ms: i64) -> Result<Option<i64>, Failure> {
+    if let Some(until) = args.until {
+        let until_ms = until.as_millis(now_ms);
+        return if until_ms > now_ms {
+            Err(Failure::Usage("--until is yet to come: --duration goes on live".to_owned()))
+        } else {
+            Ok(Some(until_ms))
+        };
+    }
     let live_ms = args.duration.map(|live| i64::try_from(live.as_millis()).unwrap_or(i64::MAX));
-    match live_ms {
+    Ok(match live_ms {
         Some(live_ms) => Some(now_ms.saturating_add(live_ms)),
         None => (!args.goes_live()).then_some(now_ms),
-    }
+    })
+}
+
+/// One for each connection.
+fn carriers(args: &SimulateArgs) -> Result<Vec<Carrier>, Failure> {
+    let patience = args.send.patience;
+    let signer = signer(args)?;
+    (0..args.connections)
+        .map(|_| {
+            let server = Server::new(&args.connection)?;
+            Ok(match args.form {
+                Form::Grpc if args.stream => Carrier::Streams(Courier { server, patience }),
+                Form::Grpc => Carrier::Calls(Courier { server, patience }),
+                Form::Callbacks | Form::Streams | Form::EventsApi => Carrier::Posts(Poster {
+                    server,
+                    patience,
+                    is_stream: args.form == Form::Streams,
+                    signer: signer.clone(),
+                }),
+            })
+        })
+        .collect()
+}
+
+fn signer(args: &SimulateArgs) -> Result<Option<Signer>, Failure> {
+    let public_url = args.public_url.as_ref().unwrap_or(&args.connection.address);
+    args.auth_token_file.as_ref().map(|file| Signer::read(file, public_url)).transpose()
 }
 
 /// What has been settled so far.

@@ -1,4 +1,4 @@
-//! Batches to the server, over several connections, by single calls or over streams; each until it is settled.
+//! Batches to the server, over several connections, by single calls, over streams, or posted; each until it is settled.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use super::post::Poster;
 use crate::api::proto::v1::{Event, IngestEventsRequest, IngestEventsResponse};
 use crate::cli::delivery::{Backoff, Courier, Receipt};
 use crate::cli::failure::Failure;
@@ -22,21 +23,42 @@ type Receipts = mpsc::Sender<Result<Receipt, Failure>>;
 /// Time that an idle stream may be silent; the keep-alive of the connection finds a dead one sooner.
 const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Starts the senders, each courier with its own connection. The receipts end when the batches do.
+/// What brings batches to the server over one connection.
+pub(super) enum Carrier {
+    /// One call a batch.
+    Calls(Courier),
+    /// One stream.
+    Streams(Courier),
+    /// TaskRouter's own forms.
+    Posts(Poster),
+}
+
+/// Starts the senders. The receipts end when the batches do.
 pub(super) fn start(
-    couriers: Vec<Courier>,
+    carriers: Vec<Carrier>,
     in_flight: usize,
-    by_stream: bool,
     batches: mpsc::Receiver<Vec<Event>>,
 ) -> mpsc::Receiver<Result<Receipt, Failure>> {
     let batches = Arc::new(Mutex::new(batches));
     let (receipts, received) = mpsc::channel(64);
-    for courier in couriers {
-        if by_stream {
-            tokio::spawn(send_by_stream(courier, in_flight, Arc::clone(&batches), receipts.clone()));
-        } else {
-            for _ in 0..in_flight {
-                tokio::spawn(send_by_call(courier.clone(), Arc::clone(&batches), receipts.clone()));
+    for carrier in carriers {
+        match carrier {
+            Carrier::Streams(courier) => {
+                tokio::spawn(send_by_stream(courier, in_flight, Arc::clone(&batches), receipts.clone()));
+            }
+            Carrier::Calls(courier) => {
+                let deliver = move |events| {
+                    let courier = courier.clone();
+                    async move { courier.deliver(events).await }
+                };
+                send_each(deliver, in_flight, &batches, &receipts);
+            }
+            Carrier::Posts(poster) => {
+                let deliver = move |events| {
+                    let poster = poster.clone();
+                    async move { poster.deliver(events).await }
+                };
+                send_each(deliver, in_flight, &batches, &receipts);
             }
         }
     }
@@ -47,13 +69,26 @@ async fn next(batches: &Batches) -> Option<Vec<Event>> {
     batches.lock().await.recv().await
 }
 
-async fn send_by_call(courier: Courier, batches: Batches, receipts: Receipts) {
-    while let Some(events) = next(&batches).await {
-        let receipt = courier.deliver(events).await;
-        let failed = receipt.is_err();
-        if receipts.send(receipt).await.is_err() || failed {
-            return;
-        }
+/// So many senders of one batch at a time.
+fn send_each<F>(
+    deliver: impl Fn(Vec<Event>) -> F + Clone + Send + 'static,
+    senders: usize,
+    batches: &Batches,
+    receipts: &Receipts,
+) where
+    F: Future<Output = Result<Receipt, Failure>> + Send,
+{
+    for _ in 0..senders {
+        let (deliver, batches, receipts) = (deliver.clone(), Arc::clone(batches), receipts.clone());
+        tokio::spawn(async move {
+            while let Some(events) = next(&batches).await {
+                let receipt = deliver(events).await;
+                let failed = receipt.is_err();
+                if receipts.send(receipt).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
     }
 }
 

@@ -70,7 +70,10 @@ impl Summary {
         rows.extend(
             tally.rejected.iter().map(|(&reason, &events)| vec![format!("  {}", reason_name(reason)), count(events)]),
         );
-        rows.push(vec!["revision".to_owned(), tally.revision.to_string()]);
+        // What is posted is answered without one.
+        if tally.revision > 0 {
+            rows.push(vec!["revision".to_owned(), tally.revision.to_string()]);
+        }
         text.push_str(&table(&rows));
         for example in examples.values() {
             let _ = writeln!(text, "  for example {example}");

@@ -15,6 +15,7 @@ pub mod people;
 pub mod process;
 pub mod raw;
 pub mod stalled;
+pub mod web;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -7,10 +7,10 @@ use super::old_rows::{expect_dropping, with_old_rows};
 use crate::common::details::assert_told;
 use crate::faults::{Action, Rule, errno, files, kinds};
 
-/// Of a thousand events each: enough for a block.
-const ROWS: usize = 16;
+/// Enough for a block.
+const ROWS: usize = 80;
 /// Too few for one.
-const DROPPED: usize = 10;
+const DROPPED: usize = 50;
 
 /// The journal's own writes, and its trials whether there is room, after so many.
 fn full_after(writes: u64) -> Rule {

@@ -20,6 +20,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(images());
     seeds.extend(directory());
     seeds.extend(super::door_seeds::all());
+    seeds.extend(super::form_seeds::all(&events()));
     seeds
 }
 

@@ -2,7 +2,6 @@
 //! share of a workspace is there whole or not at all, and none before an earlier one; every statistic is the model's; and
 //! it goes on: what is sent again is taken or known, as the model says, and stays.
 
-use tasktally::engine::Workspace;
 use tasktally::event::{Event, Millis, WorkspaceSid};
 use tasktally::journal::Journal;
 use tasktally::journal::checkpoint::{self, Candidate};
@@ -148,7 +147,7 @@ fn present(history: &History, known: &Known, recovered: &Recovered, what: &str) 
 }
 
 fn has(recovered: &Recovered, event: &Event) -> bool {
-    recovered.workspaces.get(&event.workspace).is_some_and(|state: &Workspace| state.has(event))
+    recovered.workspaces.get(&event.workspace).is_some_and(|state| state.has(event))
 }
 
 /// Every statistic there is to ask for at this moment.

@@ -20,8 +20,8 @@ use tasktally::engine::{
     Waits, Window, WindowError,
 };
 use tasktally::event::{
-    AccountSid, ActivitySid, ChannelSid, Event, EventKind, Millis, Second, SecondRange, Task, TaskSid, TaskStatus,
-    Worker, WorkerSid, WorkspaceSid,
+    AccountSid, ActivitySid, ChannelSid, Event, EventKind, Millis, Name, Second, SecondRange, Task, TaskSid,
+    TaskStatus, Worker, WorkerSid, WorkspaceSid,
 };
 
 const FIVE_MINUTES_MS: i64 = 300_000;
@@ -208,15 +208,15 @@ impl Model {
     }
 
     /// The name that the filter goes by: `None` for all, `Some(None)` for a sid that no event gave a name.
-    fn name_of(&self, workspace: WorkspaceSid, filter: &ChannelFilter) -> Option<Option<Box<str>>> {
+    fn name_of(&self, workspace: WorkspaceSid, filter: &ChannelFilter) -> Option<Option<Name>> {
         match filter {
             ChannelFilter::All => None,
-            ChannelFilter::Named(name) => Some(Some(name.clone())),
+            ChannelFilter::Named(name) => Some(Some(Name::new(name))),
             ChannelFilter::Sid(sid) => Some(self.name_of_sid(workspace, *sid)),
         }
     }
 
-    fn name_of_sid(&self, workspace: WorkspaceSid, sid: ChannelSid) -> Option<Box<str>> {
+    fn name_of_sid(&self, workspace: WorkspaceSid, sid: ChannelSid) -> Option<Name> {
         let of_sid = self.of(workspace).into_iter().filter(|event| {
             event.task.as_ref().is_some_and(|task| task.channel_sid == Some(sid) && task.channel_name.is_some())
         });
@@ -337,7 +337,7 @@ impl Model {
                 |event| place(event, 0, rank_of_worker_event(event.kind)),
                 |event| event.worker.as_ref().and_then(named_by_worker),
             );
-            let name = own_name.or(by_workers).unwrap_or_default();
+            let name = own_name.or(by_workers).unwrap_or_default().as_str().into();
             rows.push(ActivityRow { sid, name, workers: here });
         }
         rows.sort_by(|one, other| (one.name.as_bytes(), one.sid).cmp(&(other.name.as_bytes(), other.sid)));
@@ -423,7 +423,7 @@ impl Model {
         let events = self.of(workspace);
         let tasks = || events.iter().filter_map(|event| Some((event.at.0, event.task.as_ref()?)));
         let sids: BTreeSet<ChannelSid> = tasks().filter_map(|(_, task)| task.channel_sid).collect();
-        let mut rows: BTreeMap<Box<str>, Option<ChannelSid>> = tasks()
+        let mut rows: BTreeMap<Name, Option<ChannelSid>> = tasks()
             .filter(|(at, _)| *at >= now.0 - self.retention_ms)
             .filter_map(|(_, task)| Some((task.channel_name.clone()?, None)))
             .collect();
@@ -433,7 +433,8 @@ impl Model {
                 rows.entry(name).or_default().get_or_insert(sid);
             }
         }
-        let row = |(unique_name, sid): (Box<str>, Option<ChannelSid>)| {
+        let row = |(unique_name, sid): (Name, Option<ChannelSid>)| {
+            let unique_name: Box<str> = unique_name.as_str().into();
             let realtime = self.realtime(workspace, &ChannelFilter::Named(unique_name.clone()), now);
             ChannelRow { unique_name, sid, active_tasks: realtime.map_or(0, |realtime| realtime.total_tasks) }
         };

@@ -158,3 +158,34 @@ fn a_later_file_keeps_what_did_not_change_and_ends_the_rest() {
     assert_eq!(before.iter().map(|token| token.is_cancelled()).collect::<Vec<_>>(), [false, true, true]);
     assert!(new.credentials().all(|one| !one.taken_away.is_cancelled()));
 }
+
+fn signer(name: &str, account: &str, token: &str) -> String {
+    format!("[[auth_token]]\nname = \"{name}\"\naccount = \"{account}\"\ntoken = \"{token}\"\n")
+}
+
+const ACCOUNT: &str = "AC000000000000000000000000000000aa";
+const OTHER: &str = "AC000000000000000000000000000000bb";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn an_account_has_one_auth_token_and_what_is_wrong_with_it_is_told_with_its_line() {
+    let people = entry("a", &format!("sha256 = \"{SUM}\""));
+    let book = Book::parse(&(signer("acme", ACCOUNT, TOKEN) + &people + &signer("other", OTHER, TOKEN)));
+    let book = book.unwrap_or_else(|fault| panic!("{fault:?}"));
+    assert_eq!((book.len(), book.auth_tokens().count()), (3, 2));
+    for (text, line, complaint) in [
+        (signer("acme", ACCOUNT, TOKEN) + &signer("b", &ACCOUNT.to_uppercase(), TOKEN), 5, "has one auth token"),
+        (people + &signer("a", ACCOUNT, TOKEN), 6, "the name a is used twice"),
+        (signer("two words", ACCOUNT, TOKEN), 2, "name must be"),
+        (signer("acme", "all", TOKEN), 3, "account must be AC"),
+        (signer("acme", ACCOUNT, "hunter2"), 4, "token must be 16 to 128"),
+        (signer("acme", ACCOUNT, "hunter2 hunter2 hunter2"), 4, "visible characters"),
+        (signer("acme", ACCOUNT, TOKEN) + "sha256 = \"hunter2\"\n", 5, "unknown key"),
+        (format!("[[auth_token]]\nname = \"a\"\naccount = \"{ACCOUNT}\"\n"), 1, "token is missing"),
+        ("[auth_token]\n".to_owned(), 1, "two brackets"),
+    ] {
+        let (told, what) = fault(&text);
+        assert!(told == line && what.contains(complaint), "{told}: {what}\n{text}");
+        assert!(!what.contains("hunter2") && !what.contains(TOKEN), "{what}");
+    }
+}

@@ -11,7 +11,8 @@ use super::wire::{self, NotTheMessage};
 use super::{MALFORMED_TIMESTAMP, moment};
 use crate::api::proto::v1::RejectionReason;
 use crate::event::{
-    Activity, Carried, Event, EventKind, MalformedSid, Millis, Reservation, Sid, Task, TaskStatus, Worker, WorkspaceSid,
+    Activity, Carried, Event, EventKind, MalformedSid, Millis, Name, Reservation, Sid, Task, TaskStatus, Worker,
+    WorkspaceSid,
 };
 
 /// An event that cannot be taken as it is.
@@ -49,6 +50,15 @@ impl Sids {
     pub fn push(&mut self, sid: &str) {
         self.text.push_str(sid);
         self.ends.push(self.text.len());
+    }
+
+    /// How many there are, which is the index of the next.
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.ends.len()).unwrap_or(u32::MAX)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
     }
 
     /// Empty past the last one.
@@ -115,7 +125,7 @@ pub fn outline(request: &Bytes, most: usize) -> Result<Option<Outline>, Unread> 
 /// Reads one event.
 pub fn event(message: &wire::Event<'_>) -> Result<Event, Refused> {
     let kind = EventKind::from_number(message.kind);
-    let carried = kind.map_or(NOTHING, EventKind::carried);
+    let carried = kind.map_or(Carried::NOTHING, EventKind::carried);
     if let Some(field) = first_missing(message, kind, carried) {
         return Err(missing(field));
     }
@@ -132,9 +142,6 @@ pub fn event(message: &wire::Event<'_>) -> Result<Event, Refused> {
     let kind = kind.ok_or_else(|| unknown_type(*number))?;
     Ok(Event { sid, kind, at, account, workspace, task, reservation, worker, activity })
 }
-
-/// What an event of an unknown type carries: its other groups cannot be judged.
-const NOTHING: Carried = Carried { task: false, reservation: false, worker: false, activity: false };
 
 /// The first field that the event's type requires and the event does not have.
 fn first_missing(message: &wire::Event<'_>, kind: Option<EventKind>, carried: Carried) -> Option<&'static str> {
@@ -269,8 +276,8 @@ fn status(field: &'static str, number: i32) -> Result<Option<TaskStatus>, Refuse
     }
 }
 
-fn name(text: &str) -> Option<Box<str>> {
-    (!text.is_empty()).then(|| text.into())
+fn name(text: &str) -> Option<Name> {
+    (!text.is_empty()).then(|| Name::new(text))
 }
 
 fn missing(field: &'static str) -> Refused {

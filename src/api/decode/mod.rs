@@ -5,6 +5,7 @@
 //! [`FieldViolation`](tonic_types::FieldViolation) of a request at once.
 
 mod event;
+mod letters;
 mod page;
 mod question;
 #[cfg(test)]
@@ -13,7 +14,8 @@ mod tests;
 pub mod wire;
 
 pub use event::{Batch, Outline, Refused, Sids, Unread, batch, event, outline};
-pub use page::{PageRequest, channel_page, channel_token, workspace_page, workspace_token};
+pub use letters::{LetterPage, drop_letters, list_letters, resend_letters};
+pub use page::{PageRequest, channel_page, channel_token, letter_token, workspace_page, workspace_token};
 pub use question::{
     CumulativeRequest, RealtimeRequest, WatchRequest, cumulative, forget_workspace, realtime, statistics,
     watch_realtime,

@@ -70,8 +70,14 @@ pub fn channel_token(workspace: WorkspaceSid, last: &str) -> String {
     token(&list_of_channels(workspace), last.as_bytes())
 }
 
+/// The token of the page after this dead letter.
+pub fn letter_token(last: i64) -> String {
+    token(LIST_LETTERS, &last.to_be_bytes())
+}
+
 const BAD_TOKEN: &str = "is not a next_page_token of this list";
 const LIST_WORKSPACES: &[u8] = b"workspaces";
+const LIST_LETTERS: &[u8] = b"dead letters";
 
 fn list_of_channels(workspace: WorkspaceSid) -> Vec<u8> {
     [b"task channels of ".as_slice(), workspace.as_bytes()].concat()
@@ -105,7 +111,19 @@ fn read_token(list: &[u8], token: &str) -> Option<Vec<u8>> {
 }
 
 impl Violations {
-    fn rows(&mut self, page_size: i32) -> usize {
+    /// The id of the last dead letter of the page before; 0 for the first page.
+    pub(super) fn last_letter(&mut self, page_token: &str) -> i64 {
+        let Some(place) = self.place(LIST_LETTERS, page_token) else { return 0 };
+        <[u8; 8]>::try_from(place).map_or_else(
+            |_| {
+                self.add("page_token", BAD_TOKEN);
+                0
+            },
+            i64::from_be_bytes,
+        )
+    }
+
+    pub(super) fn rows(&mut self, page_size: i32) -> usize {
         match usize::try_from(page_size) {
             Ok(0) => limits::PAGE_SIZE_DEFAULT,
             Ok(rows) => rows.min(limits::PAGE_SIZE_MAX),

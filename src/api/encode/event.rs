@@ -2,7 +2,7 @@
 
 use super::timestamp;
 use crate::api::proto::v1;
-use crate::event::{Activity, Event, Reservation, Sid, Task, Worker};
+use crate::event::{Activity, Event, Name, Reservation, Sid, Task, Worker};
 
 /// The message of an event.
 pub fn event(event: &Event) -> v1::Event {
@@ -68,7 +68,7 @@ fn of_worker(worker: &Worker) -> v1::Worker {
     }
 }
 
-fn text(name: &Option<Box<str>>) -> String {
+fn text(name: &Option<Name>) -> String {
     name.as_deref().unwrap_or_default().to_owned()
 }
 

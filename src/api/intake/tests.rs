@@ -229,3 +229,17 @@ fn messages_are_found_wherever_the_data_are_cut() {
         assert!(framing.is_between_messages());
     }
 }
+
+#[test]
+fn strangers_never_take_what_those_have_who_are_known() {
+    let intake = Intake::new(&LIMITS(100_000));
+    let mut strangers: Vec<Charge> = (0..5).map(|_| intake.admit(10_000, true).unwrap()).collect();
+    assert!(intake.admit(10_000, true).is_err(), "half of it is theirs");
+    let mut known = intake.admit(10_000, false).unwrap();
+    known.add(intake.admit(5_000, false).unwrap());
+    assert_eq!((known.bytes(), intake.free()), (15_000, 35_000));
+    strangers[0].is_known();
+    assert!(intake.admit(10_000, true).is_ok(), "one whose signature is good is no stranger any more");
+    drop((strangers, known));
+    assert_eq!(intake.free(), 100_000);
+}

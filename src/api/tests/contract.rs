@@ -61,6 +61,9 @@ fn the_services_have_the_methods_of_the_contract() {
         [
             "ForgetWorkspace(ForgetWorkspaceRequest) ForgetWorkspaceResponse",
             "Backup(BackupRequest) stream BackupResponse",
+            "ListDeadLetters(ListDeadLettersRequest) ListDeadLettersResponse",
+            "ResendDeadLetters(ResendDeadLettersRequest) ResendDeadLettersResponse",
+            "DropDeadLetters(DropDeadLettersRequest) DropDeadLettersResponse",
         ]
     );
 }

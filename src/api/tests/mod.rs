@@ -16,7 +16,7 @@ use tonic::codegen::{InterceptedService, Service};
 use tonic::{Request, Status};
 
 use super::encode::Links;
-use super::intake::Metered;
+use super::intake::{Intake, Metered};
 use super::proto::v1::ingest_service_client::IngestServiceClient;
 use super::proto::v1::ingest_service_server::IngestServiceServer;
 use super::proto::v1::statistics_service_client::StatisticsServiceClient;
@@ -25,6 +25,7 @@ use super::proto::v1::{self, EventType, TaskAssignmentStatus};
 use super::refine::Refined;
 use super::{Api, ApiLimits};
 use crate::event::{DAY_MS, Millis};
+use crate::letters::Letters;
 use crate::pipeline::{Caller, Clock, GrowthLimits, Pipeline, Role, Settings, start_ephemeral};
 
 /// A whole second.
@@ -83,7 +84,16 @@ impl Scene {
         };
         let running = start_ephemeral(settings, clock.clone(), Pipeline::default()).unwrap();
         let links = Arc::new(Links::new("http://localhost:50051"));
-        let api = Api { pipeline: running.pipeline.clone(), links, limits, stop: CancellationToken::new() };
+        let api = Api {
+            pipeline: running.pipeline.clone(),
+            links,
+            limits,
+            letters: Letters::default(),
+            read_raw: |form, _| unreachable!("no letter of the form {form:?} was kept"),
+            seats: crate::api::seats::Seats::new(&limits),
+            intake: Intake::new(&limits),
+            stop: CancellationToken::new(),
+        };
         Scene {
             clock,
             ingest: IngestServiceClient::with_interceptor(api.ingest_service(), let_in as LetIn),

@@ -4,9 +4,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use prost::Message;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_stream::StreamExt;
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -90,7 +92,8 @@ impl Scene {
             ticks: watch::Sender::new(0),
             ended: AtomicBool::new(false),
         });
-        Scene { source, hub: Hub::new(Arc::new(Links::new("http://localhost"))), stop: CancellationToken::new() }
+        let stop = CancellationToken::new();
+        Scene { source, hub: Hub::new(Arc::new(Links::new("http://localhost")), message, stop.clone()), stop }
     }
 
     fn watch(&self, min_interval_ms: u64, heartbeat_ms: u64) -> Watch<Fake> {
@@ -99,7 +102,7 @@ impl Scene {
             min_interval: Duration::from_millis(min_interval_ms),
             heartbeat: Duration::from_millis(heartbeat_ms),
         };
-        Watch::new(feed, pace, Instant::now(), self.stop.clone())
+        Watch::new(feed, pace, Instant::now())
     }
 
     fn elapsed_ms(&self) -> i64 {
@@ -301,6 +304,8 @@ async fn a_watcher_that_goes_leaves_nothing_behind() {
     assert_eq!(scene.hub.len(), 1);
     drop(two);
     assert!(scene.hub.is_empty());
+    // The crier hears of it.
+    tokio::task::yield_now().await;
     assert_eq!(Arc::strong_count(&scene.source), 1);
     assert_eq!(scene.source.ticks.receiver_count(), 0);
 }

@@ -128,7 +128,7 @@ impl Duplicates {
 }
 
 /// Inserts, growing by an eighth: most parts stay as they are for 30 days, so that slack would be memory lost.
-fn insert<T>(column: &mut Vec<T>, at: usize, value: T) {
+pub(super) fn insert<T>(column: &mut Vec<T>, at: usize, value: T) {
     if column.len() == column.capacity() {
         column.reserve_exact((column.len() / 8).max(4));
     }

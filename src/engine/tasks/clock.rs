@@ -1,12 +1,12 @@
 //! What time alone does to tasks: ended ones stop showing after five minutes, silent ones are dropped after the
 //! retention.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::table::Table;
+use super::super::parted::Parted;
 use super::ENDED_SHOWN_MS;
 use super::gauges::Gauges;
 use super::life::Life;
@@ -22,11 +22,17 @@ pub struct Clockwork {
     /// Every ended life that is held, by its end.
     ended: BTreeSet<(Millis, TaskSid)>,
     /// An entry for each active life that is not dormant, at or before the moment of its latest fact: entries are put
-    /// right when they come to the top, not at each event.
-    silent: BinaryHeap<Reverse<(Millis, TaskSid)>>,
+    /// right when they are due, not at each event. Those of lives that have ended go when the sweep comes by.
+    silent: BTreeSet<(Millis, TaskSid)>,
     /// Active lives that time has dropped, kept for the slack in case the clock is set back.
     dormant: BTreeSet<(Millis, TaskSid)>,
+    /// Up to where the entries of `silent` have been looked through in this round.
+    #[serde(skip)]
+    swept: Option<(Millis, TaskSid)>,
 }
+
+/// How many entries are looked at for each that comes in, so that at most about half of them are of no use.
+const SWEPT_AT_ONCE: usize = 2;
 
 /// Which queue a life belongs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +79,29 @@ impl Clockwork {
             Queue::Dormant { latest } => drop(self.dormant.insert((latest, task))),
             // One already there stays where it is: it is at an earlier moment, and put right when it is due.
             Queue::Silent { latest } if !matches!(from, Queue::Silent { .. }) => {
-                self.silent.push(Reverse((latest, task)));
+                self.silent.insert((latest, task));
             }
             Queue::None | Queue::Silent { .. } => {}
         }
     }
 
+    /// For each life that begins: drops the next entries whose lives are not active any more. Little by little, since a
+    /// million looked through at once would let ingest wait.
+    pub fn sweep(&mut self, lives: &Parted<TaskSid, Life>) {
+        for _ in 0..SWEPT_AT_ONCE {
+            let from = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
+            let next = self.silent.range((from, Bound::Unbounded)).next().copied();
+            if let Some(entry) = next
+                && lives.get(&entry.1).is_none_or(|life| life.end_at().is_some())
+            {
+                self.silent.remove(&entry);
+            }
+            self.swept = next;
+        }
+    }
+
     /// Moves the figures to `now`, in either direction.
-    pub fn turn_to(&mut self, now: Millis, retention_ms: i64, lives: &Table<TaskSid, Life>, gauges: &mut Gauges) {
+    pub fn turn_to(&mut self, now: Millis, retention_ms: i64, lives: &Parted<TaskSid, Life>, gauges: &mut Gauges) {
         let then = std::mem::replace(&mut self.moment, now);
         let mut change = |task: TaskSid, life: &Life| {
             gauges.change(task, life.part(then, retention_ms), life.part(now, retention_ms));
@@ -92,17 +113,17 @@ impl Clockwork {
             }
         }
         let oldest = now.minus(retention_ms);
-        while let Some(Reverse((at, task))) = self.silent.peek().copied()
+        while let Some((at, task)) = self.silent.first().copied()
             && at < oldest
         {
-            self.silent.pop();
+            self.silent.pop_first();
             match lives.get(&task).map(|life| (life, Queue::of(life, now, retention_ms))) {
                 Some((life, Queue::Dormant { latest })) => {
                     if self.dormant.insert((latest, task)) {
                         change(task, life);
                     }
                 }
-                Some((_, Queue::Silent { latest })) => self.silent.push(Reverse((latest, task))),
+                Some((_, Queue::Silent { latest })) => drop(self.silent.insert((latest, task))),
                 Some((_, Queue::None | Queue::Ended { .. })) | None => {}
             }
         }
@@ -110,7 +131,7 @@ impl Clockwork {
             && latest >= oldest
         {
             self.dormant.pop_last();
-            self.silent.push(Reverse((latest, task)));
+            self.silent.insert((latest, task));
             if let Some(life) = lives.get(&task) {
                 change(task, life);
             }
@@ -118,17 +139,17 @@ impl Clockwork {
     }
 
     /// The first moment after `moment()` at which an ended task stops showing or a silent one is dropped.
-    pub fn next_change(&mut self, retention_ms: i64, lives: &Table<TaskSid, Life>) -> Option<Millis> {
+    pub fn next_change(&mut self, retention_ms: i64, lives: &Parted<TaskSid, Life>) -> Option<Millis> {
         let fades = self.ended.range(shown_since(self.moment)..).next().map(|(end, _)| end.plus(ENDED_SHOWN_MS));
         let drops = loop {
-            let Some(Reverse((at, task))) = self.silent.peek().copied() else { break None };
+            let Some((at, task)) = self.silent.first().copied() else { break None };
             match lives.get(&task).map(|life| Queue::of(life, self.moment, retention_ms)) {
                 Some(Queue::Silent { latest }) if latest == at => break Some(at.plus(retention_ms + 1)),
                 Some(Queue::Silent { latest }) => {
-                    self.silent.pop();
-                    self.silent.push(Reverse((latest, task)));
+                    self.silent.pop_first();
+                    self.silent.insert((latest, task));
                 }
-                _ => drop(self.silent.pop()),
+                _ => drop(self.silent.pop_first()),
             }
         };
         fades.into_iter().chain(drops).min()
@@ -163,22 +184,6 @@ impl Clockwork {
             outdated.push(task);
         }
         outdated
-    }
-
-    /// Drops the entries of lives that are no longer active once they are the greater part.
-    pub fn shrink(&mut self, retention_ms: i64, lives: &Table<TaskSid, Life>) {
-        if self.silent.len() <= 2 * lives.len() + 64 {
-            return;
-        }
-        let mut entries = std::mem::take(&mut self.silent).into_vec();
-        entries.sort_unstable_by_key(|Reverse((at, task))| (*task, *at));
-        entries.dedup_by_key(|Reverse((_, task))| *task);
-        entries.retain(|Reverse((_, task))| {
-            lives
-                .get(task)
-                .is_some_and(|life| matches!(Queue::of(life, self.moment, retention_ms), Queue::Silent { .. }))
-        });
-        self.silent = entries.into();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::parted::Parted;
 use super::super::table::Table;
 use super::life::Fact;
 use crate::event::{DAY_MS, HOUR_MS, Millis, TaskSid};
@@ -18,7 +19,7 @@ const REMEMBERED_BESIDES_MS: i64 = HOUR_MS + 2 * DAY_MS;
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Ends {
     /// The end of the last life of a task, where nothing else of that life is needed.
-    last: Table<TaskSid, Millis>,
+    last: Parted<TaskSid, Millis>,
     /// No end in `last` is before this one.
     oldest: Option<Millis>,
     /// The ends of the lives before the last one, ascending. Rare: a sid used again after the retention.
@@ -92,7 +93,7 @@ impl Ends {
         if self.oldest.is_none_or(|oldest| oldest >= before.minus(HOUR_MS)) && self.earlier.is_empty() {
             return;
         }
-        self.last.retain(|_, end| *end >= before);
+        self.last.retain(|end| *end >= before);
         self.oldest = self.last.values().min().copied();
         self.earlier.retain(|_, ends| {
             ends.retain(|end| *end >= before);

@@ -1,7 +1,6 @@
 //! The counts of active and lately ended tasks, by channel, and the task that has waited longest.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,18 +20,9 @@ pub struct Gauges {
 struct Gauge {
     status: StatusCounts,
     by_priority: BTreeMap<i32, i64>,
-    waiting: Waiting,
+    /// The waiting tasks by creation.
+    waiting: BTreeSet<(Millis, TaskSid)>,
 }
-
-/// The waiting tasks of a channel by creation. An entry is never looked for to be removed: one that has become untrue
-/// is dropped when it comes to the top, and all such are dropped once they are the greater part.
-#[derive(Clone, Default, Serialize, Deserialize)]
-struct Waiting {
-    heap: BinaryHeap<Reverse<(Millis, TaskSid)>>,
-}
-
-/// Below this many entries a heap is not worth cleaning.
-const SMALL_HEAP: usize = 64;
 
 impl Gauges {
     /// A life has changed from one part to another.
@@ -43,11 +33,14 @@ impl Gauges {
         self.count(before, -1);
         self.count(after, 1);
         let place = |part: Part| part.waiting().map(|shape| (shape.channel, shape.created));
-        if let Some((channel, created)) = place(after)
-            && place(before) != place(after)
-        {
-            let gauge = self.by_channel.entry(channel).or_default();
-            gauge.waiting.heap.push(Reverse((created, task)));
+        if place(before) == place(after) {
+            return;
+        }
+        if let Some((channel, created)) = place(before) {
+            self.by_channel.entry(channel).or_default().waiting.remove(&(created, task));
+        }
+        if let Some((channel, created)) = place(after) {
+            self.by_channel.entry(channel).or_default().waiting.insert((created, task));
         }
     }
 
@@ -123,13 +116,6 @@ impl Gauges {
         earliest.map(|(since, task)| LongestWaiting { task, since })
     }
 
-    /// Keeps the heaps in proportion to the waiting tasks, also where nobody asks for the longest wait.
-    pub fn shrink(&mut self, part: impl Fn(TaskSid) -> Part) {
-        for (channel, gauge) in &mut self.by_channel {
-            gauge.shrink(*channel, &part);
-        }
-    }
-
     /// Forgets a channel that no life uses.
     pub fn remove(&mut self, channel: ChannelId) {
         self.by_channel.remove(&channel);
@@ -138,32 +124,18 @@ impl Gauges {
 
 impl Gauge {
     fn first_waiting(&mut self, channel: ChannelId, part: &impl Fn(TaskSid) -> Part) -> Option<(Millis, TaskSid)> {
-        self.shrink(channel, part);
         loop {
-            let Reverse((created, task)) = *self.waiting.heap.peek()?;
+            let (created, task) = *self.waiting.first()?;
             if holds(part(task), channel, created) {
                 return Some((created, task));
             }
-            self.waiting.heap.pop();
+            // Checkpoints of earlier versions have entries that have become untrue.
+            self.waiting.pop_first();
         }
-    }
-
-    /// Drops entries that have become untrue, once they are the greater part.
-    fn shrink(&mut self, channel: ChannelId, part: &impl Fn(TaskSid) -> Part) {
-        // A checkpoint that somebody forged may count to anything.
-        let waiting = usize::try_from(self.status.pending.saturating_add(self.status.reserved)).unwrap_or(0);
-        if self.waiting.heap.len() <= waiting.saturating_mul(2).saturating_add(SMALL_HEAP) {
-            return;
-        }
-        let mut entries = std::mem::take(&mut self.waiting.heap).into_vec();
-        entries.sort_unstable();
-        entries.dedup();
-        entries.retain(|Reverse((created, task))| holds(part(*task), channel, *created));
-        self.waiting.heap = entries.into();
     }
 }
 
-/// Whether an entry of a channel's heap is still true of its task.
+/// Whether an entry of a channel is true of its task.
 fn holds(part: Part, channel: ChannelId, created: Millis) -> bool {
     part.waiting().is_some_and(|shape| shape.channel == channel && shape.created == created)
 }

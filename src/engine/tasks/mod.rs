@@ -20,8 +20,8 @@ use self::gauges::Gauges;
 pub use self::life::{Fact, Shape};
 use self::life::{Life, Part};
 use super::channels::ChannelId;
+use super::parted::Parted;
 use super::question::{LongestWaiting, StatusCounts};
-use super::table::Table;
 use crate::event::{MINUTE_MS, Millis, TaskSid};
 
 /// For how long an ended task still shows as completed or canceled.
@@ -35,7 +35,7 @@ pub const ENDED_SHOWN_MS: i64 = 5 * MINUTE_MS;
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Tasks {
     retention_ms: i64,
-    lives: Table<TaskSid, Life>,
+    lives: Parted<TaskSid, Life>,
     ends: Ends,
     gauges: Gauges,
     clockwork: Clockwork,
@@ -46,7 +46,7 @@ impl Tasks {
     pub fn new(retention_ms: i64) -> Tasks {
         Tasks {
             retention_ms,
-            lives: Table::default(),
+            lives: Parted::default(),
             ends: Ends::default(),
             gauges: Gauges::default(),
             clockwork: Clockwork::default(),
@@ -151,6 +151,7 @@ impl Tasks {
             self.ends.insert(task, end);
             return Some(end);
         }
+        self.clockwork.sweep(&self.lives);
         let moment = self.clockwork.moment();
         self.gauges.change(task, Part::None, life.part(moment, self.retention_ms));
         self.clockwork.move_life(task, Queue::None, Queue::of(&life, moment, self.retention_ms));
@@ -194,9 +195,6 @@ impl Tasks {
         for task in self.clockwork.take_outdated(line, self.retention_ms) {
             self.lives.remove(&task);
         }
-        self.clockwork.shrink(self.retention_ms, &self.lives);
-        let (lives, moment, retention_ms) = (&self.lives, self.clockwork.moment(), self.retention_ms);
-        self.gauges.shrink(|task| lives.get(&task).map_or(Part::None, |life| life.part(moment, retention_ms)));
         self.ends.forget(line, self.retention_ms);
     }
 

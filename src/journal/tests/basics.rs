@@ -13,7 +13,7 @@ use crate::journal::{
 pub(super) type Plain = (u64, u32, i64, Vec<u8>);
 
 pub(super) fn fast() -> Settings {
-    Settings { page_bytes: 512, sync: false, wal_bytes: 64 << 10, block: BLOCK_SIZE }
+    Settings { page_bytes: 512, sync: false, wal_bytes: 64 << 10, block: BLOCK_SIZE, at_once_bytes: usize::MAX }
 }
 
 /// A directory in memory where the system has one: thousands of small files are written to it.
@@ -220,6 +220,36 @@ fn blocks_yield_the_rows_that_went_in() {
     assert!(!journal.droppable(1_017 - 1, 120).unwrap(), "a block goes with its newest row");
     assert_eq!(journal.drop_rows(1_017, 120, 9).unwrap(), 1);
     assert_eq!(read_after(&mut journal, 0), all[17..]);
+}
+
+#[test]
+fn a_long_row_is_packed_at_once_and_a_short_one_with_others() {
+    let dir = TempDir::new().unwrap();
+    let open = || Journal::open_with(dir.path(), "a test", Settings { at_once_bytes: 1_000, ..fast() }).unwrap().0;
+    let mut journal = open();
+    let (long, short) = (vec![7; 50_000], vec![8; 999]);
+    let noise: Vec<u8> =
+        (0..250_u64).flat_map(|i| xxhash_rust::xxh3::xxh3_64(&i.to_le_bytes()).to_le_bytes()).collect();
+    for _ in 0..2 {
+        journal.append(&[row(3, 5, &long), row(1, 6, &short), row(2, 7, &noise)]).unwrap();
+    }
+    let expected =
+        |first| [(first, 3, 5, long.clone()), (first + 3, 1, 6, short.clone()), (first + 4, 2, 7, noise.clone())];
+    let all: Vec<Plain> = expected(1).into_iter().chain(expected(7)).collect();
+    assert_eq!(read_after(&mut journal, 0), all);
+    let raw_bytes = 2 * (short.len() + noise.len()) as u64;
+    assert_eq!(journal.stats().raw_bytes, raw_bytes, "noise is no shorter packed");
+    assert!(journal.stats().body_bytes < raw_bytes + 1_000, "{:?}", journal.stats());
+    let old = Compression { older_than_ms: 100, tail_bytes: 0 };
+    while journal.compress(old).unwrap() {}
+    assert_eq!(journal.stats().raw_bytes, raw_bytes / 2, "those at the end wait for more");
+    journal.append(&[row(3, 8, &long)]).unwrap();
+    while journal.compress(old).unwrap() {}
+    assert_eq!(journal.stats().raw_bytes, 0);
+    drop(journal);
+    let mut journal = open();
+    assert_eq!(read_after(&mut journal, 0)[..6], all);
+    assert!(!journal.compress(old).unwrap(), "nothing is left to pack");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::basics::{Plain, fast, read_after, row, scratch};
 use crate::journal::{AppendError, Compression, Cut, Journal, age::BlockSize, store::Settings};
 
 fn settings() -> Settings {
-    Settings { block: BlockSize { bytes: 500, rows: 8 }, ..fast() }
+    Settings { block: BlockSize { bytes: 500, rows: 8 }, at_once_bytes: 400, ..fast() }
 }
 
 fn open(dir: &Path) -> Journal {
@@ -31,7 +31,7 @@ fn carries(journal: &mut Journal) -> Result<Vec<Vec<u8>>, String> {
     read.map(|()| all).map_err(|error| error.to_string())
 }
 
-/// Every kind of record: rows, a block, a dropped range, a lost range, carry-over, free pages; with `wal`, newer writes
+/// Every kind of record: rows, a block of several and of one, a dropped range, a lost range, carry-over, free pages; with `wal`, newer writes
 /// that are in the write-ahead log alone.
 fn image(wal: bool) -> Image {
     let dir = scratch();
@@ -213,7 +213,8 @@ fn a_header_that_counts_too_few_pages_is_refused() {
 
 /// Rows of 3,000 bytes each, of which these cannot be read: the pages that they overflow into cannot be followed.
 fn with_damaged_rows(dir: &Path, rows: u8, damaged: &[u8]) -> Journal {
-    let mut journal = open(dir);
+    let unpacked = || super::basics::open(dir);
+    let mut journal = unpacked();
     for i in 0..rows {
         journal.append(&[row(1, i64::from(i), &[i; 3000])]).unwrap();
     }
@@ -226,7 +227,7 @@ fn with_damaged_rows(dir: &Path, rows: u8, damaged: &[u8]) -> Journal {
         assert!(found > 2, "row {i} has {found} pages of its own");
     }
     fs::write(file, content).unwrap();
-    open(dir)
+    unpacked()
 }
 
 #[test]

@@ -14,7 +14,8 @@ const DIRECTORY: &str = "TASKTALLY_KILLED_JOURNAL";
 const KEPT: u64 = 400;
 
 fn open(dir: &Path) -> Journal {
-    let settings = Settings { wal_bytes: 100_000, block: BlockSize { bytes: 20_000, rows: 16 }, ..Settings::default() };
+    let block = BlockSize { bytes: 20_000, rows: 16 };
+    let settings = Settings { wal_bytes: 100_000, block, at_once_bytes: 1_500, ..Settings::default() };
     Journal::open_with(dir, "a process to be killed", settings).unwrap().0
 }
 

@@ -65,7 +65,7 @@ struct Pair {
 }
 
 fn settings() -> Settings {
-    Settings { block: BlockSize { bytes: 1500, rows: 5 }, wal_bytes: 20_000, ..fast() }
+    Settings { block: BlockSize { bytes: 1500, rows: 5 }, wal_bytes: 20_000, at_once_bytes: 600, ..fast() }
 }
 
 impl Pair {

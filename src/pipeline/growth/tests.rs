@@ -353,7 +353,7 @@ fn what_was_recovered_counts_and_is_kept_even_where_the_bounds_are_less_now() {
         let event = of_task(number, number);
         let mut state = Workspace::new(event.account, HOUR_MS, 7);
         state.apply(&event, Millis(NOW));
-        workspaces.insert(event.workspace, state);
+        workspaces.insert(event.workspace, Box::new(state));
     }
     let mut limits = GrowthLimits { workspaces: 1, ..roomy() };
     limits.account.tasks = 3;

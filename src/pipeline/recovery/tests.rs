@@ -49,7 +49,7 @@ fn a_workspace_of_a_partition_that_was_ahead_is_not_forgotten_a_second_time() {
     checkpoint::write(dir.path(), 1, &mut sections.into_iter()).unwrap();
 
     let recovered = recover(&mut journal, dir.path(), &settings()).unwrap();
-    let held = |workspace| recovered.workspaces.get(&workspace).map(Workspace::retained_events);
+    let held = |workspace| recovered.workspaces.get(&workspace).map(|state| state.retained_events());
     assert_eq!((held(ahead), held(behind)), (Some(1), Some(1)));
 }
 
@@ -73,6 +73,6 @@ fn a_workspace_of_a_partition_that_was_ahead_takes_no_event_twice() {
 
     let recovered = recover(&mut journal, dir.path(), &settings()).unwrap();
     assert_eq!(recovered.replayed, 2, "the third event and the fourth");
-    let held = |workspace| recovered.workspaces.get(&workspace).map(Workspace::retained_events);
+    let held = |workspace| recovered.workspaces.get(&workspace).map(|state| state.retained_events());
     assert_eq!((held(ahead), held(behind)), (Some(3), Some(1)));
 }

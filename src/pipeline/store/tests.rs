@@ -103,10 +103,10 @@ fn damage_bodies_of(dir: &std::path::Path, byte: u8) {
     std::fs::write(file, content).unwrap();
 }
 
-/// A journal of one old row, and of carry-overs of which each is written.
+/// A journal of one old row, of a length that is not packed, and of carry-overs of which each is written.
 fn damaged(dir: &std::path::Path, row: u8, carries: &[(&str, u8)], damaged: u8) -> JournalStore {
     let (mut journal, _) = Journal::open(dir, "a test").unwrap();
-    journal.append(&[Row { events: 1, newest_ms: 1, body: &[row; 20_000], ends: None }]).unwrap();
+    journal.append(&[Row { events: 1, newest_ms: 1, body: &[row; 12_000], ends: None }]).unwrap();
     for (key, byte) in carries {
         journal.put_carry(key.as_bytes(), &[*byte; 20_000]).unwrap();
     }

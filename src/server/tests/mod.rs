@@ -8,10 +8,10 @@ mod lifetime;
 mod panic;
 mod shutdown;
 
-use super::*;
+use super::{router as router_of, *};
 use axum::routing::any;
 use bytes::Bytes;
-use http::{HeaderMap, header::CONTENT_TYPE};
+use http::{HeaderMap, Response, header::CONTENT_TYPE};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::client::conn::http2::{self, SendRequest};
@@ -40,6 +40,11 @@ impl Accept for Memory {
             None => pending().await,
         }
     }
+}
+
+/// Of gRPC alone.
+fn router(routes: Routes) -> Router {
+    router_of(routes, Router::new(), wordless)
 }
 
 fn peer() -> SocketAddr {

@@ -71,7 +71,7 @@ impl Future for Spiteful {
 
 #[tokio::test]
 async fn a_future_that_panicked_may_panic_again_when_dropped() {
-    let service = PanicLayer.layer(service_fn(|_| Spiteful));
+    let service = PanicLayer::new(wordless).layer(service_fn(|_| Spiteful));
     let answer = read(service.oneshot(grpc("/", None, Body::empty())).await.unwrap()).await.unwrap();
     assert_internal(&answer);
 }
@@ -116,4 +116,22 @@ async fn a_plain_body_that_panics_does_not_look_whole() {
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "begun");
     send.send("break").await.unwrap();
     body.frame().await.unwrap().unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_http_is_told_in_the_applications_words_and_head_in_none() {
+    fn wording(status: StatusCode, sentence: &str) -> Response<Bytes> {
+        wordless(status, sentence).map(|_| Bytes::from(format!("{}: {sentence}", status.as_u16())))
+    }
+    let router = answering(|_| async { panic!("secret") });
+    let server = Server::with(router, Settings { wording, ..Settings::default() });
+    let mut client = server.client().await;
+    let answer = client.get("/plain").await.unwrap();
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    let said = read(answer).await.unwrap().data.concat();
+    assert_eq!(String::from_utf8(said).unwrap(), "500: an internal error; the server's log has the cause");
+    let head = Request::head("http://test/plain").body(Body::empty()).unwrap();
+    let answer = client.send(head).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(read(answer).await.unwrap().data.concat(), b"");
 }

@@ -13,13 +13,13 @@ const TIMES = new Set(['timestamp', 'date_created', 'longest_task_waiting_since'
 // They move with the clock; checked against one another.
 const MOVING = new Set(['as_of', 'revision', 'longest_task_waiting_age', 'start_time', 'end_time']);
 
-// The built binary on a free port and a folder of its own.
+// The built binary on a free port and a folder of its own, with further flags if there are any.
 class Server {
-  static async start(binary) {
+  static async start(binary, ...flags) {
     const server = new Server();
     server.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tasktally-client-'));
     const data = path.join(server.folder, 'data');
-    server.process = spawn(binary, ['serve', '--listen', '127.0.0.1:0', '--data-dir', data]);
+    server.process = spawn(binary, ['serve', '--listen', '127.0.0.1:0', '--data-dir', data, ...flags]);
     server.log = '';
     server.process.stderr.on('data', (text) => { server.log += text; });
     server.exited = new Promise((resolve) => server.process.on('exit', (code, signal) => resolve(signal ?? code)));

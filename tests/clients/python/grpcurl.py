@@ -65,7 +65,8 @@ def lists_services(shell):
 def lists_methods(shell):
     """list names the methods of each service"""
     equal(shell.grpcurl("list", INGEST).stdout.split(), [f"{INGEST}.IngestEvents", f"{INGEST}.StreamEvents"])
-    equal(shell.grpcurl("list", ADMIN).stdout.split(), [f"{ADMIN}.Backup", f"{ADMIN}.ForgetWorkspace"])
+    methods = ["Backup", "DropDeadLetters", "ForgetWorkspace", "ListDeadLetters", "ResendDeadLetters"]
+    equal(shell.grpcurl("list", ADMIN).stdout.split(), [f"{ADMIN}.{method}" for method in methods])
     methods = ["GetCumulative", "GetRealtime", "GetStatistics", "ListTaskChannels", "ListWorkspaces", "WatchRealtime"]
     equal(shell.grpcurl("list", STATISTICS).stdout.split(), [f"{STATISTICS}.{method}" for method in methods])
 

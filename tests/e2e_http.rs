@@ -1,0 +1,12 @@
+//! TaskRouter's forms over HTTP, from the real binary.
+
+mod common;
+
+mod http {
+    mod browsers;
+    mod caching;
+    mod malformed;
+    mod refusals;
+    mod resources;
+    mod stream;
+}
