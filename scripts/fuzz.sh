@@ -5,6 +5,7 @@
 #   scripts/fuzz.sh wire batch         these
 #   TASKTALLY_FUZZ_SECONDS=600 …       longer
 #   TASKTALLY_FUZZ_SEED=1 …            the same inputs each time, as far as the time goes
+#   TASKTALLY_FUZZ_RUNS=20000 …        and no more of them than these, however fast the machine is
 #   TASKTALLY_FUZZ_JOBS=1 …            one at a time; otherwise as many as there are cores
 #   scripts/fuzz.sh --lock             renews fuzz/Cargo.lock after Cargo.lock changed
 #
@@ -26,6 +27,7 @@ fi
 
 seconds=${TASKTALLY_FUZZ_SECONDS:-15}
 seed=${TASKTALLY_FUZZ_SEED:-0}
+most_runs=${TASKTALLY_FUZZ_RUNS:--1}
 jobs=${TASKTALLY_FUZZ_JOBS:-$(nproc)}
 host=$(rustc -vV | sed -n 's/^host: //p')
 targets=("$@")
@@ -54,13 +56,13 @@ trap 'rm -rf "$found"' EXIT
 fuzz_one() {
   local target=$1 code=0 artifacts=fuzz/artifacts/$1/
   mkdir -p "$found/$target.corpus" "$artifacts"
-  TASKTALLY_FUZZ_TARGET=$target "$built" -max_total_time="$seconds" -seed="$seed" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
+  TASKTALLY_FUZZ_TARGET=$target "$built" -max_total_time="$seconds" -runs="$most_runs" -seed="$seed" -timeout=10 -rss_limit_mb=1024 -max_len=65536 -print_final_stats=1 \
     -artifact_prefix="$artifacts" "$found/$target.corpus" "fuzz/corpus/$target" >"$found/$target.log" 2>&1 || code=$?
   if [ "$code" = 0 ]; then
     local runs features
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$found/$target.log")
     features=$(grep -o 'ft: [0-9]*' "$found/$target.log" | tail -1)
-    echo "$target: $runs runs in $seconds s, ${features:-nothing new}"
+    echo "$target: $runs runs in at most $seconds s, ${features:-nothing new}"
     return
   fi
   {

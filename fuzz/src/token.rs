@@ -91,10 +91,10 @@ fn must_be(number: u8, header: &[u8], claims: &[u8]) -> Option<Caller> {
     if !known || header["alg"] != "EdDSA" || header.get("crit").is_some() {
         return None;
     }
-    // In milliseconds, with the leeway on either side.
-    let leeway = limits::JWT_LEEWAY.as_secs_f64();
+    // In milliseconds, with the leeway on either side; a moment may be any number that JSON can write.
+    let leeway = limits::JWT_LEEWAY.as_millis() as i128;
     let moment =
-        |name: &str, leeway: f64| claims[name].as_f64().map(|at| (at * 1000.0) as i128 + leeway as i128 * 1000);
+        |name: &str, leeway: i128| claims[name].as_f64().map(|at| ((at * 1000.0) as i128).saturating_add(leeway));
     let is_in_time = moment("exp", leeway)? > i128::from(NOW.0)
         && (claims.get("nbf").is_none() || moment("nbf", -leeway)? <= i128::from(NOW.0));
     let audience = &claims["aud"];

@@ -299,7 +299,11 @@ async fn so_many_handshakes_are_under_way_and_one_more_waits() {
     stalled.write_all(&hello(endpoint).await).await.unwrap();
     // The server's part of the handshake: the place is taken, and the client says no more.
     stalled.read_exact(&mut [0; 5]).await.unwrap();
-    let late = async { Client::at(endpoint(port)).await.health_of("").await };
+    // Begun clearly later: its wait counts as its own time, which must not end with the first one's.
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        Client::at(endpoint(port)).await.health_of("").await
+    };
     tokio::select! {
         biased;
         () = closed(stalled) => {}
