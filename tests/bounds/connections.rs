@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use prost::Message;
 use tasktally::api::proto::v1::{self, EventType};
