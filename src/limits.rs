@@ -213,6 +213,18 @@ pub const JWT_LEEWAY: Duration = Duration::from_secs(30);
 
 // ---- Questions ------------------------------------------------------------------------------------------------------
 
+/// Buckets of one GetCumulativeSeries: more than a chart has pixels for, and an answer of a few hundred kilobytes.
+pub const SERIES_BUCKETS: i64 = 1_000;
+
+/// Series that are added up at a time, each of them from a copy of what was known when it was asked for.
+pub const SERIES_AT_ONCE: usize = 4;
+
+/// Calls for a series that are being answered or wait for their turn, in all.
+pub const SERIES_CALLS: usize = 100;
+
+/// Sums of one channel in one bucket after which others have their turn; one takes a few microseconds at most.
+pub const SERIES_SLICE_SUMS: usize = 256;
+
 /// Thresholds of one `split_by_wait_time`.
 pub const THRESHOLDS: usize = 20;
 

@@ -43,6 +43,11 @@ fn good_request(path: &str) -> (&'static str, Vec<u8>) {
             // The workspace is the first field of each.
             ("read", v1::GetRealtimeRequest { workspace_sid, task_channel: String::new() }.encode_to_vec())
         }
+        "GetCumulativeSeries" => {
+            let bucket = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+            let request = v1::GetCumulativeSeriesRequest { workspace_sid, bucket, ..Default::default() };
+            ("read", request.encode_to_vec())
+        }
         "ListWorkspaces" => ("read", Vec::new()),
         "IngestEvents" | "StreamEvents" => {
             let events = vec![bare(900, EventType::WorkspaceUpdated, &workspace_sid, now_ms())];

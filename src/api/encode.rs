@@ -133,6 +133,15 @@ pub fn cumulative(stamp: Stamp, cumulative: &Cumulative) -> v1::WorkspaceCumulat
     }
 }
 
+/// What happened bucket by bucket, all in one state.
+pub fn series(stamp: Stamp, buckets: &[Cumulative]) -> v1::GetCumulativeSeriesResponse {
+    v1::GetCumulativeSeriesResponse {
+        buckets: buckets.iter().map(|bucket| cumulative(stamp, bucket)).collect(),
+        revision: stamp.revision,
+        as_of: Some(timestamp(stamp.as_of)),
+    }
+}
+
 fn waits(waits: &Waits) -> v1::WaitDuration {
     let Waits { count: samples, total_ms, min_ms, max_ms } = *waits;
     let (avg_ms, min_ms) = if samples == 0 { (0, 0) } else { (total_ms / u128::from(samples), min_ms) };

@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::decode::{self, CumulativeRequest, RealtimeRequest};
+use super::decode::{self, CumulativeRequest, RealtimeRequest, SeriesRequest};
 use super::encode::{self, Stamp};
 use super::feed::Hub;
 use super::proto::v1::{self, statistics_service_server::StatisticsService};
@@ -10,7 +10,7 @@ use super::status::ApiError;
 use super::watch::Watch;
 use super::{Api, caller, listing, permit, watch};
 use crate::event::WorkspaceSid;
-use crate::pipeline::{AskError, CumulativeQuestion, Role, Stamped, Topic};
+use crate::pipeline::{AskError, CumulativeQuestion, Role, SeriesQuestion, Stamped, Topic};
 
 /// Answers questions about workspaces.
 pub struct Statistics {
@@ -72,6 +72,19 @@ impl StatisticsService for Statistics {
         permit(&caller, Role::Read)?;
         let stamped = ask(workspace, self.api.pipeline.cumulative(&caller, workspace, question)).await?;
         Ok(Response::new(encode::cumulative(self.stamp(workspace, &stamped), &stamped.answer)))
+    }
+
+    async fn get_cumulative_series(
+        &self,
+        request: Request<v1::GetCumulativeSeriesRequest>,
+    ) -> Result<Response<v1::GetCumulativeSeriesResponse>, Status> {
+        let caller = caller(&request);
+        let SeriesRequest { of, bucket_s } = decode::series(request.into_inner()).map_err(ApiError::BadFields)?;
+        permit(&caller, Role::Read)?;
+        let (workspace, of) = split(of);
+        let stamped =
+            ask(workspace, self.api.pipeline.series(&caller, workspace, SeriesQuestion { of, bucket_s })).await?;
+        Ok(Response::new(encode::series(self.stamp(workspace, &stamped), &stamped.answer)))
     }
 
     type WatchRealtimeStream = Watch<Topic>;

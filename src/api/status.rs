@@ -155,10 +155,17 @@ fn unanswered(workspace: Option<WorkspaceSid>, error: AskError) -> Status {
             let rule = if field == "start_time" { "must be before the end of now" } else { "must be after start_time" };
             bad_fields(vec![FieldViolation::new(field, format!("{rule}, once rounded to whole seconds"))])
         }
+        AskError::TooManyBuckets { least_s } => bad_fields(vec![FieldViolation::new("bucket", bucket_rule(least_s))]),
         AskError::Overloaded(full) => overloaded(full),
         AskError::Starting => starting(),
         AskError::Stopping => stopping(),
     }
+}
+
+/// What is asked of a bucket where the interval has too many of the given length.
+pub fn bucket_rule(least_s: i64) -> String {
+    let most = limits::SERIES_BUCKETS;
+    format!("must be at least {least_s} s for this interval, which then has no more than {most} buckets")
 }
 
 fn untaken(error: IngestError) -> Status {

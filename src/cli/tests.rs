@@ -128,6 +128,13 @@ impl StatisticsService for Fake {
         Err(Status::not_found(request.into_inner().workspace_sid))
     }
 
+    async fn get_cumulative_series(
+        &self,
+        _: Request<GetCumulativeSeriesRequest>,
+    ) -> Answer<GetCumulativeSeriesResponse> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn watch_realtime(&self, _: Request<WatchRealtimeRequest>) -> Answer<Self::WatchRealtimeStream> {
         Err(Status::unimplemented(""))
     }

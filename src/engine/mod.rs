@@ -2,8 +2,9 @@
 //!
 //! [`Workspace::apply`] takes an event, the questions of [`Workspace`] answer. No I/O, no clock (`now` is an argument),
 //! no locks. Files by question: `tasks/` says which tasks are active and since when one waits, `workers.rs` who is
-//! there and doing what, `channels.rs` which channels there are, `history/` what happened in an interval,
-//! `duplicates/` whether an event is known, `window.rs` which interval is meant, `image.rs` a workspace as bytes.
+//! there and doing what, `channels.rs` which channels there are, `history/` what happened in an interval, `past.rs` the
+//! same apart from the workspace, for many intervals at leisure, `duplicates/` whether an event is known, `window.rs`
+//! which interval is meant, `image.rs` a workspace as bytes.
 //!
 //! The law: every answer is a function of (the set of accepted events, the question, `now`). Each part is a join of
 //! facts, so the order of arrival, batching and restarts cannot show; `tests/law.rs` holds it against a naive model.
@@ -13,6 +14,7 @@ mod duplicates;
 mod history;
 mod image;
 mod parted;
+mod past;
 mod place;
 mod question;
 mod table;
@@ -26,6 +28,7 @@ mod workspace;
 pub use duplicates::{Duplicates, Fingerprint};
 pub use history::History;
 pub use image::CarryPart;
+pub use past::Past;
 pub use question::{
     ActivityRow, ChannelFilter, ChannelRow, Cumulative, LongestWaiting, Realtime, StatusCounts, WorkspaceRow,
 };

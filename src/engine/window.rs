@@ -38,6 +38,16 @@ pub enum WindowError {
 impl Window {
     /// The interval at this moment, with events kept for `retention_ms`.
     pub fn resolve(self, now: Millis, retention_ms: i64) -> Result<SecondRange, WindowError> {
+        let range = self.interval(now)?;
+        let (oldest, asked) = (now.minus(retention_ms).second(), range.start());
+        if asked < oldest { Err(WindowError::TooOld { oldest, asked }) } else { Ok(range) }
+    }
+
+    /// The interval at this moment, whether or not everything of it is still known.
+    ///
+    /// # Errors
+    /// It is empty.
+    pub fn interval(self, now: Millis) -> Result<SecondRange, WindowError> {
         let end_of_now = now.second().plus(1);
         let (start, end) = match self {
             Window::Default15 => (end_of_now.plus(-DEFAULT_S), end_of_now),
@@ -46,9 +56,15 @@ impl Window {
             Window::Between { start, end } => (start.second(), round_up(end)),
             Window::Until(end) => (round_up(end).plus(-DEFAULT_S), round_up(end)),
         };
-        let range = SecondRange::new(start, end).ok_or(WindowError::Empty { field: self.last_field() })?;
-        let oldest = now.minus(retention_ms).second();
-        if start < oldest { Err(WindowError::TooOld { oldest, asked: start }) } else { Ok(range) }
+        SecondRange::new(start, end).ok_or(WindowError::Empty { field: self.last_field() })
+    }
+
+    /// How many seconds it is long; `None` where that depends on the time, or it is empty.
+    pub fn seconds(self) -> Option<i64> {
+        match self {
+            Window::From(_) => None,
+            fixed => fixed.interval(Millis(0)).ok().map(|range| range.seconds()),
+        }
     }
 
     /// Whether it holds no second whatever the time is, so that a question can be refused together with its other faults.

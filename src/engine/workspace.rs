@@ -2,11 +2,12 @@
 
 use super::channels::{Channels, Chosen};
 use super::duplicates::Duplicates;
+use super::past::{self, Past};
 use super::place::Place;
 use super::question::{ChannelFilter, ChannelRow, Cumulative, Realtime};
 use super::table::Table;
 use super::tasks::{CLOCK_SLACK_MS, Fact, Shape, Tasks};
-use super::totals::{Figure, Sample, Totals};
+use super::totals::{Figure, Sample};
 use super::workers::Workers;
 use crate::event::{
     AccountSid, ActivitySid, ChannelSid, Event, EventKind, MINUTE_MS, Millis, SecondRange, TaskSid, TaskStatus,
@@ -159,11 +160,13 @@ impl Workspace {
 
     /// What happened in `range`, which must not begin before [`Workspace::oldest`].
     pub fn cumulative(&self, filter: &ChannelFilter, range: SecondRange, thresholds: &[u32]) -> Cumulative {
-        let mut totals = Totals::with_thresholds(thresholds);
-        for series in self.channels.series(self.channels.choose(filter)) {
-            series.sum_into(range, &mut totals);
-        }
-        Cumulative { account: self.account, range, totals }
+        let series = self.channels.series(self.channels.choose(filter));
+        past::sum(self.account, series, range, thresholds)
+    }
+
+    /// What [`Workspace::cumulative`] is answered from, as it is now.
+    pub fn past(&self, filter: &ChannelFilter) -> Past {
+        Past::of(self.account, self.channels.series(self.channels.choose(filter)))
     }
 
     /// The channels that events of the retention name, or that a sid stands for, by name after `after`.

@@ -95,6 +95,22 @@ impl SecondRange {
     pub fn contains(&self, second: Second) -> bool {
         self.start <= second && second < self.end
     }
+
+    pub fn seconds(&self) -> i64 {
+        self.end.0 - self.start.0
+    }
+
+    /// Parts of so many seconds, at least 1, that tile it from its start on. The last one ends where it ends, and may be
+    /// shorter.
+    pub fn cut(self, seconds: i64) -> impl Iterator<Item = SecondRange> {
+        assert!(seconds > 0, "parts of {seconds} seconds");
+        let mut start = Some(self.start);
+        std::iter::from_fn(move || {
+            let part = SecondRange::new(start?, start?.plus(seconds).min(self.end))?;
+            start = Some(part.end);
+            Some(part)
+        })
+    }
 }
 
 impl fmt::Display for SecondRange {
@@ -115,6 +131,18 @@ mod tests {
         assert_eq!(Millis(-1).second_up(), Second(0));
         assert_eq!(Millis(1000).second_up(), Second(1));
         assert_eq!(Millis(1001).second_up(), Second(2));
+    }
+
+    #[test]
+    fn the_parts_of_a_range_tile_it_and_the_last_one_may_be_shorter() {
+        let range = |start, end| SecondRange::new(Second(start), Second(end)).unwrap();
+        let cut = |seconds| range(-5, 5).cut(seconds).collect::<Vec<_>>();
+        assert_eq!(cut(4), [range(-5, -1), range(-1, 3), range(3, 5)]);
+        assert_eq!(cut(5), [range(-5, 0), range(0, 5)]);
+        assert_eq!(cut(10), [range(-5, 5)]);
+        assert_eq!(cut(i64::MAX), [range(-5, 5)]);
+        assert_eq!(cut(1).len(), 10);
+        assert_eq!(range(-5, 5).seconds(), 10);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::parameters;
-use crate::api::status::ApiError;
+use crate::api::status::{ApiError, bucket_rule};
 use crate::event::WorkspaceSid;
 use crate::letters::LettersError;
 use crate::limits;
@@ -146,6 +146,7 @@ fn unanswered(workspace: Option<WorkspaceSid>, error: AskError) -> Problem {
             let rule = if field == "start_time" { "must be before the end of now" } else { "must be after start_time" };
             Problem::invalid(parameters::translated(&format!("{field} {rule}, once rounded to whole seconds")))
         }
+        AskError::TooManyBuckets { least_s } => Problem::invalid(format!("Bucket: {}", bucket_rule(least_s))),
         AskError::Overloaded(full) => {
             let message = format!("Too many requests: {} = {} are waiting", full.limit, full.most);
             let after = Duration::from_millis(full.retry_after_ms);
@@ -228,6 +229,7 @@ mod tests {
             (ApiError::TooManyEvents { sent: 2, most: 1 }, 400, 20001, false),
             (ask(AskError::WindowTooOld { oldest: Second(9), asked: Second(5) }), 400, 20001, false),
             (ask(AskError::EmptyWindow { field: "end_time" }), 400, 20001, false),
+            (ask(AskError::TooManyBuckets { least_s: 9 }), 400, 20001, false),
             (ApiError::NotPermitted { needed: Role::Read }, 403, 20403, false),
             (ApiError::NotOfAll, 403, 20403, false),
             (ask(AskError::UnknownWorkspace), 404, 20404, false),

@@ -6,8 +6,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::caller::Caller;
 use super::topic::Topic;
-use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, Window, Workspace, WorkspaceRow};
-use crate::event::{Event, Millis, Second, WorkspaceSid};
+use crate::engine::{
+    ChannelFilter, ChannelRow, Cumulative, Past, Realtime, Window, WindowError, Workspace, WorkspaceRow,
+};
+use crate::event::{Event, Millis, Second, SecondRange, WorkspaceSid};
 use crate::limits;
 
 /// An answer, the revision of the state that it was given from, and the `now` that it was given at.
@@ -25,6 +27,14 @@ pub struct CumulativeQuestion {
     pub window: Window,
     /// In whole seconds.
     pub thresholds: Box<[u32]>,
+}
+
+/// What a question about an interval, bucket by bucket, asks for.
+#[derive(Clone, Debug)]
+pub struct SeriesQuestion {
+    pub of: CumulativeQuestion,
+    /// Length of a bucket in seconds, at least 1.
+    pub bucket_s: i64,
 }
 
 /// A queue that has no room: the name of its bound, the bound, and when to try again.
@@ -53,6 +63,9 @@ pub enum AskError {
     WindowTooOld { oldest: Second, asked: Second },
     #[error("the window is empty")]
     EmptyWindow { field: &'static str },
+    /// The window has more buckets of this length than an answer may have.
+    #[error("the window has more than {} buckets; the least that fits has {least_s} s", limits::SERIES_BUCKETS)]
+    TooManyBuckets { least_s: i64 },
     /// Ask again after a while.
     #[error("too many questions are waiting")]
     Overloaded(Full),
@@ -60,6 +73,15 @@ pub enum AskError {
     Starting,
     #[error("shutting down")]
     Stopping,
+}
+
+impl From<WindowError> for AskError {
+    fn from(error: WindowError) -> AskError {
+        match error {
+            WindowError::Empty { field } => AskError::EmptyWindow { field },
+            WindowError::TooOld { oldest, asked } => AskError::WindowTooOld { oldest, asked },
+        }
+    }
 }
 
 /// Why no event of a call was taken.
@@ -143,6 +165,8 @@ pub struct Call {
 pub enum Question {
     Realtime(Caller, WorkspaceSid, ChannelFilter, Reply<Stamped<Arc<Realtime>>>),
     Cumulative(Caller, WorkspaceSid, CumulativeQuestion, Reply<Stamped<Cumulative>>),
+    /// Everything that a series is made from, and the interval that is meant.
+    Past(Caller, WorkspaceSid, SeriesQuestion, Reply<Stamped<(SecondRange, Past)>>),
     Statistics(Caller, WorkspaceSid, CumulativeQuestion, Reply<Stamped<(Arc<Realtime>, Cumulative)>>),
     Topic(Caller, WorkspaceSid, ChannelFilter, Reply<Arc<Topic>>),
     Workspaces(Caller, Option<WorkspaceSid>, usize, Reply<Vec<WorkspaceRow>>),

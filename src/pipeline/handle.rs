@@ -32,6 +32,7 @@ pub(super) struct Inner {
     pub health: watch::Receiver<JournalHealth>,
     pub queue_events: usize,
     pub copies: Sender<CopyMessage>,
+    pub series: super::series::Room,
 }
 
 pub(super) struct PartitionHandle {
@@ -108,11 +109,11 @@ impl Pipeline {
         if [first, last].iter().all(|number| inner.has_room(*number, wanted)) { Ok(()) } else { Err(inner.full()) }
     }
 
-    fn inner(&self) -> Result<&Inner, AskError> {
+    pub(super) fn inner(&self) -> Result<&Inner, AskError> {
         self.inner.get().ok_or(AskError::Starting)
     }
 
-    fn partition(&self, workspace: WorkspaceSid) -> Result<&PartitionHandle, AskError> {
+    pub(super) fn partition(&self, workspace: WorkspaceSid) -> Result<&PartitionHandle, AskError> {
         let inner = self.inner()?;
         Ok(&inner.partitions[inner.number_of(workspace)])
     }
@@ -286,7 +287,7 @@ impl PartitionHandle {
         AskError::Overloaded(Full::now("max_queued_questions", self.most_asking))
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Question) -> Result<T, AskError> {
+    pub(super) async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Question) -> Result<T, AskError> {
         let _place = self.asking.try_acquire().map_err(|_| self.questions_full())?;
         let (reply, answer) = oneshot::channel();
         self.questions.send(question(reply)).map_err(|_| AskError::Stopping)?;

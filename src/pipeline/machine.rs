@@ -19,6 +19,7 @@ use super::ledger::Accounts;
 use super::owner::{Inbox, Owner};
 use super::partition::Partition;
 use super::recovery::Recovered;
+use super::series::Room;
 use super::shelf::Shelf;
 use super::space::Space;
 use super::store::Store;
@@ -130,8 +131,8 @@ impl Machine {
         let health_there = health_in.clone();
         let desk = Desk { rows, verdicts, chores, copies, health: health_there, space, droppable: droppable.clone() };
         let writer = Writer::new(store, desk, clock);
-        let inner =
-            Inner { partitions: handles.into(), health, queue_events: settings.queue_events, copies: copies_in };
+        let (partitions, queue_events) = (handles.into(), settings.queue_events);
+        let inner = Inner { partitions, health, queue_events, copies: copies_in, series: Room::new() };
         assert!(pipeline.inner.set(inner).is_ok(), "a pipeline was started twice");
         let written = end - replayed.min(end);
         let keeper =

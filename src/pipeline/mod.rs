@@ -12,7 +12,7 @@
 //! 5. **reply**: now the caller hears that its events are on disk and in the statistics.
 //!
 //! `owner.rs` takes the turns of a partition, `handle.rs` is what the services hold, `recovery.rs` the way up after a
-//! restart, `keeper.rs` writes checkpoints and decides what the journal may drop. `machine.rs` puts these together as
+//! restart, `series.rs` answers for many intervals beside the owner, `keeper.rs` writes checkpoints and decides what the journal may drop. `machine.rs` puts these together as
 //! parts that are moved on step by step and never wait; `start.rs` gives each a thread.
 //!
 //! A workspace is forgotten (`Partition::forget`) by a row of its own that goes the same way.
@@ -39,6 +39,7 @@ mod partition;
 mod recovery;
 #[doc(hidden)] // open for fuzz/
 pub mod row;
+mod series;
 mod shelf;
 mod space;
 mod start;
@@ -47,7 +48,9 @@ mod topic;
 mod writer;
 
 pub use admission::MOST_AHEAD_MS;
-pub use ask::{AskError, CumulativeQuestion, ForgetError, Full, IngestError, Ingested, Patience, Refusal, Stamped};
+pub use ask::{
+    AskError, CumulativeQuestion, ForgetError, Full, IngestError, Ingested, Patience, Refusal, SeriesQuestion, Stamped,
+};
 pub use caller::{Caller, CallerName, Role, Roles, Scope};
 pub use clock::{Clock, SystemClock};
 pub use copying::{CopyRefusal, Copying};
@@ -57,6 +60,7 @@ pub use keeper::{Keeper, Round};
 pub use machine::{Machine, Settings, Step, Work};
 pub use owner::LARGEST_CALL;
 pub use recovery::{Recovered, RecoveryError, recover};
+pub use series::least_bucket_s;
 pub use start::{Running, start, start_ephemeral};
 pub use store::{Chore, Ephemeral, JournalStore, Slice, Store};
 pub use topic::Topic;

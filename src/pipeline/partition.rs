@@ -81,6 +81,10 @@ impl Partition {
         Partition { settings, key, workspaces, claims: Claims::default(), ledger, shelf, passed, clock }
     }
 
+    pub(super) fn retention_ms(&self) -> i64 {
+        self.settings.retention_ms
+    }
+
     pub fn passed(&self) -> u64 {
         self.passed.load(Ordering::Acquire)
     }
@@ -241,6 +245,9 @@ impl Partition {
             Question::Cumulative(caller, workspace, question, reply) => {
                 let _ = reply.send(self.cumulative(&caller, workspace, &question, now));
             }
+            Question::Past(caller, workspace, question, reply) => {
+                let _ = reply.send(self.past(&caller, workspace, &question, now));
+            }
             Question::Statistics(caller, workspace, question, reply) => {
                 let _ = reply.send(self.statistics(&caller, workspace, &question, now));
             }
@@ -264,12 +271,12 @@ impl Partition {
         }
     }
 
-    fn visible(&mut self, caller: &Caller, workspace: WorkspaceSid) -> Result<&mut Workspace, AskError> {
+    pub(super) fn visible(&mut self, caller: &Caller, workspace: WorkspaceSid) -> Result<&mut Workspace, AskError> {
         let state = self.workspaces.get_mut(&workspace).filter(|state| caller.sees(state.account()));
         state.map(Box::as_mut).ok_or(AskError::UnknownWorkspace)
     }
 
-    fn stamp<T>(&self, as_of: Millis, answer: T) -> Stamped<T> {
+    pub(super) fn stamp<T>(&self, as_of: Millis, answer: T) -> Stamped<T> {
         Stamped { revision: self.passed() as i64, as_of, answer }
     }
 
@@ -385,14 +392,5 @@ impl Group {
         let newest_ms = self.events().map(|event| event.at.0).max()?;
         let body = row::encode(self.events(), self.admitted_at);
         Some(LoggedRow { events: self.accepted as u32, newest_ms, body, forgets: None })
-    }
-}
-
-impl From<WindowError> for AskError {
-    fn from(error: WindowError) -> AskError {
-        match error {
-            WindowError::Empty { field } => AskError::EmptyWindow { field },
-            WindowError::TooOld { oldest, asked } => AskError::WindowTooOld { oldest, asked },
-        }
     }
 }

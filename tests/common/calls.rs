@@ -79,6 +79,13 @@ impl Client {
         self.statistics().get_cumulative(request).await.map(tonic::Response::into_inner)
     }
 
+    pub async fn series(
+        &self,
+        request: v1::GetCumulativeSeriesRequest,
+    ) -> Result<v1::GetCumulativeSeriesResponse, Status> {
+        self.statistics().get_cumulative_series(request).await.map(tonic::Response::into_inner)
+    }
+
     pub async fn watch(
         &self,
         request: v1::WatchRealtimeRequest,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use tasktally::engine::{CarryPart, ChannelFilter, Workspace};
+use tasktally::engine::{CarryPart, ChannelFilter, Cumulative, Totals, Workspace};
 use tasktally::event::{Event, HOUR_MS, Millis, WorkspaceSid};
 
 use crate::support::bench::figures;
@@ -69,6 +69,7 @@ struct Seen {
     counted: u64,
     changes_by_time: u64,
     rows_dropped: u64,
+    buckets: u64,
 }
 
 struct Trial {
@@ -206,6 +207,27 @@ fn check_cumulative(model: &Model, state: &Workspace, ask: &Ask, now: i64, seen:
     let answer = state.cumulative(&ask.filter, range, &ask.thresholds);
     assert_eq!(Some(&answer), expected.as_ref(), "{range} at {now}, {ask:?}");
     seen.counted += answer.totals.counts.iter().sum::<u64>();
+    check_buckets(model, state, ask, &answer, seen);
+}
+
+/// The parts of an interval are what the model says of each, and together what was said of the whole.
+fn check_buckets(model: &Model, state: &Workspace, ask: &Ask, whole: &Cumulative, seen: &mut Seen) {
+    let past = state.past(&ask.filter);
+    for parts in [1, 3, 11] {
+        let bucket_s = (whole.range.seconds() + parts - 1) / parts;
+        let mut sum = Totals::with_thresholds(&ask.thresholds);
+        for range in whole.range.cut(bucket_s) {
+            let bucket = past.cumulative(range, &ask.thresholds);
+            assert_eq!(
+                Some(&bucket),
+                model.cumulative(home(), &ask.filter, range, &ask.thresholds).as_ref(),
+                "{range}"
+            );
+            sum.merge(&bucket.totals);
+            seen.buckets += 1;
+        }
+        assert_eq!(sum, whole.totals, "{} in buckets of {bucket_s} s, {ask:?}", whole.range);
+    }
 }
 
 /// Everything that there is to ask about one moment.
@@ -231,8 +253,19 @@ fn answers_are_a_function_of_the_accepted_events_the_request_and_now() {
         Ok(())
     });
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
-    let Seen { accepted, duplicates, too_old, too_new, active, ended, waiting, counted, changes_by_time, rows_dropped } =
-        seen.into_inner();
+    let Seen {
+        accepted,
+        duplicates,
+        too_old,
+        too_new,
+        active,
+        ended,
+        waiting,
+        counted,
+        changes_by_time,
+        rows_dropped,
+        buckets,
+    } = seen.into_inner();
     for (what, times) in [
         ("accepted", accepted),
         ("duplicates", duplicates),
@@ -244,6 +277,7 @@ fn answers_are_a_function_of_the_accepted_events_the_request_and_now() {
         ("counted", counted),
         ("changes by time", changes_by_time),
         ("rows dropped", rows_dropped),
+        ("buckets", buckets),
     ] {
         assert!(times > 0, "{what}: never seen, so nothing was tried on it");
         println!("{what}: {times}");

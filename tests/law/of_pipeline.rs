@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tasktally::engine::{ChannelFilter, WindowError, WorkspaceRow};
-use tasktally::event::{Event, HOUR_MS, Millis, WorkspaceSid};
+use tasktally::engine::{ChannelFilter, Realtime, WindowError, WorkspaceRow};
+use tasktally::event::{Event, HOUR_MS, Millis, Second, SecondRange, WorkspaceSid};
 use tasktally::journal::Journal;
 use tasktally::pipeline::{
-    AskError, Caller, CumulativeQuestion, ForgetError, Ingested, Patience, Pipeline, Running, Scope, Stamped,
-    Submitted, Topic, recover, start,
+    AskError, Caller, CumulativeQuestion, ForgetError, Ingested, Patience, Pipeline, Running, Scope, SeriesQuestion,
+    Stamped, Submitted, Topic, recover, start,
 };
 
 use crate::support::bench::{HandClock, figures, refusal_of, runtime, settings};
@@ -90,6 +90,7 @@ struct Seen {
     begun_anew: u64,
     shown: u64,
     counted: u64,
+    buckets: u64,
 }
 
 struct Trial {
@@ -382,6 +383,7 @@ impl Trial {
         let cumulative = self.runtime.block_on(pipeline.cumulative(&caller, sid, question.clone()));
         assert_eq!(cumulative.map(|stamped| stamped.answer), expected_cumulative, "at {now}, {ask:?}");
 
+        self.ask_series(sid, &question, &expected, seen);
         let both = self.runtime.block_on(pipeline.statistics(&caller, sid, question));
         match (both, expected, expected_cumulative) {
             (Ok(Stamped { revision, as_of, answer: (realtime, cumulative) }), Ok(first), Ok(second)) => {
@@ -390,6 +392,43 @@ impl Trial {
                 seen.counted += cumulative.totals.counts.iter().sum::<u64>();
             }
             (both, _, second) => assert_eq!(both.err(), second.err(), "{ask:?}"),
+        }
+    }
+
+    /// Bucket by bucket: of buckets that are too short, of the shortest that fit where there are few, and of long ones.
+    fn ask_series(
+        &mut self,
+        sid: WorkspaceSid,
+        of: &CumulativeQuestion,
+        known: &Result<Realtime, AskError>,
+        seen: &mut Seen,
+    ) {
+        let (pipeline, now) = (self.pipeline(), Millis(self.now));
+        let seconds = of.window.interval(now).map_or(0, |range| range.seconds());
+        for parts in [1001, 4, 1] {
+            let bucket_s = (seconds / parts).max(1);
+            let question = SeriesQuestion { of: of.clone(), bucket_s };
+            let answer = self.runtime.block_on(pipeline.series(&Caller::everything(), sid, question));
+            let expected = match (self.model.interval(of.window, now), known) {
+                (Err(empty @ WindowError::Empty { .. }), _) => Err(empty.into()),
+                _ if seconds > 1000 * bucket_s => Err(AskError::TooManyBuckets { least_s: (seconds + 999) / 1000 }),
+                (_, Err(unknown)) => Err(unknown.clone()),
+                (Err(too_old), _) => Err(too_old.into()),
+                (Ok(range), Ok(_)) => {
+                    let (start, end) = (range.start().0, range.end().0);
+                    let starts = (start..end).step_by(bucket_s as usize);
+                    let buckets =
+                        starts.map(|at| SecondRange::new(Second(at), Second(end.min(at + bucket_s))).unwrap());
+                    let one = |bucket| self.model.cumulative(sid, &of.channel, bucket, &of.thresholds);
+                    Ok(buckets.map(|bucket| one(bucket).expect("the workspace is known")).collect::<Vec<_>>())
+                }
+            };
+            if let Ok(Stamped { revision, as_of, answer }) = &answer {
+                assert_eq!(*as_of, now);
+                self.check_revision(sid, *revision);
+                seen.buckets += answer.len() as u64;
+            }
+            assert_eq!(answer.map(|stamped| stamped.answer), expected, "at {now:?}, {of:?} by {bucket_s} s");
         }
     }
 
@@ -495,7 +534,7 @@ fn restarts_checkpoints_and_partitions_never_show() {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
     let seen = seen.into_inner();
     let Seen { accepted, duplicates, refused, mismatches, restarts, replayed, .. } = seen;
-    let Seen { rows_dropped, forgotten, begun_anew, shown, counted, .. } = seen;
+    let Seen { rows_dropped, forgotten, begun_anew, shown, counted, buckets, .. } = seen;
     for (what, times) in [
         ("accepted", accepted),
         ("duplicates", duplicates),
@@ -508,6 +547,7 @@ fn restarts_checkpoints_and_partitions_never_show() {
         ("events sent again after it", begun_anew),
         ("real-time answers", shown),
         ("counted", counted),
+        ("buckets", buckets),
     ] {
         assert!(times > 0, "{what}: never seen, so nothing was tried on it");
         println!("{what}: {times}");

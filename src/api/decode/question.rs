@@ -7,9 +7,11 @@ use tonic_types::FieldViolation;
 
 use super::Violations;
 use crate::api::proto::v1;
+use crate::api::status::bucket_rule;
 use crate::engine::{ChannelFilter, Window};
 use crate::event::{Millis, WorkspaceSid};
 use crate::limits;
+use crate::pipeline::least_bucket_s;
 
 /// What is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,14 @@ pub struct CumulativeRequest {
     pub window: Window,
     /// In seconds, as listed.
     pub thresholds: Box<[u32]>,
+}
+
+/// What happened in a window, bucket by bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesRequest {
+    pub of: CumulativeRequest,
+    /// Length of a bucket in seconds, at least 1.
+    pub bucket_s: i64,
 }
 
 /// What is now, and again and again.
@@ -74,6 +84,25 @@ pub fn cumulative(request: v1::GetCumulativeRequest) -> Result<CumulativeRequest
     let window = bad.window(minutes, start_time, end_time);
     let thresholds = bad.thresholds(&split_by_wait_time);
     bad.or(CumulativeRequest { workspace, channel: ChannelFilter::parse(&task_channel), window, thresholds })
+}
+
+pub fn series(request: v1::GetCumulativeSeriesRequest) -> Result<SeriesRequest, Vec<FieldViolation>> {
+    let v1::GetCumulativeSeriesRequest {
+        workspace_sid,
+        task_channel,
+        minutes,
+        start_time,
+        end_time,
+        split_by_wait_time,
+        bucket,
+    } = request;
+    let mut bad = Violations::default();
+    let workspace = bad.workspace(&workspace_sid);
+    let window = bad.window(minutes, start_time, end_time);
+    let thresholds = bad.thresholds(&split_by_wait_time);
+    let bucket_s = bad.bucket(bucket, window);
+    let of = CumulativeRequest { workspace, channel: ChannelFilter::parse(&task_channel), window, thresholds };
+    bad.or(SeriesRequest { of, bucket_s })
 }
 
 pub fn watch_realtime(request: v1::WatchRealtimeRequest) -> Result<WatchRequest, Vec<FieldViolation>> {
@@ -134,6 +163,24 @@ impl Violations {
             self.add("split_by_wait_time", format!("must be from {least} to {most} seconds each, not {bad}"));
         }
         good.into_iter().map(i32::unsigned_abs).collect()
+    }
+
+    /// In seconds. Whether an interval that ends now has too many, only the clock can tell.
+    fn bucket(&mut self, bucket: Option<prost_types::Duration>, window: Window) -> i64 {
+        let Some(prost_types::Duration { seconds, nanos }) = bucket else {
+            self.add("bucket", "is required");
+            return 1;
+        };
+        if seconds < 1 || nanos != 0 {
+            self.add("bucket", "must be whole seconds, at least 1");
+            return 1;
+        }
+        if let Some(length) = window.seconds()
+            && length > limits::SERIES_BUCKETS.saturating_mul(seconds)
+        {
+            self.add("bucket", bucket_rule(least_bucket_s(length)));
+        }
+        seconds
     }
 
     /// `None` where it is absent, or bad and so listed.

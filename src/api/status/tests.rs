@@ -48,6 +48,7 @@ fn every_error_has_its_code_its_reason_and_retry_info_only_where_a_retry_helps()
         (ask(AskError::UnknownWorkspace), Code::NotFound, "WORKSPACE_NOT_FOUND", false, 0),
         (ask(AskError::WindowTooOld { oldest, asked }), Code::OutOfRange, "START_TOO_OLD", false, 0),
         (ask(AskError::EmptyWindow { field: "start_time" }), Code::InvalidArgument, "BAD_FIELDS", false, 1),
+        (ask(AskError::TooManyBuckets { least_s: 9 }), Code::InvalidArgument, "BAD_FIELDS", false, 1),
         (ask(AskError::Overloaded(full(5))), Code::ResourceExhausted, "OVERLOADED", true, 0),
         (ask(AskError::Starting), Code::Unavailable, "STARTING", true, 0),
         (ask(AskError::Stopping), Code::Unavailable, "SHUTTING_DOWN", true, 0),

@@ -44,6 +44,7 @@ fn the_services_have_the_methods_of_the_contract() {
             "GetStatistics(GetStatisticsRequest) WorkspaceStatistics",
             "GetRealtime(GetRealtimeRequest) WorkspaceRealtimeStatistics",
             "GetCumulative(GetCumulativeRequest) WorkspaceCumulativeStatistics",
+            "GetCumulativeSeries(GetCumulativeSeriesRequest) GetCumulativeSeriesResponse",
             "WatchRealtime(WatchRealtimeRequest) stream WatchRealtimeResponse",
             "ListWorkspaces(ListWorkspacesRequest) ListWorkspacesResponse",
             "ListTaskChannels(ListTaskChannelsRequest) ListTaskChannelsResponse",

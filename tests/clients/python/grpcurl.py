@@ -67,7 +67,8 @@ def lists_methods(shell):
     equal(shell.grpcurl("list", INGEST).stdout.split(), [f"{INGEST}.IngestEvents", f"{INGEST}.StreamEvents"])
     methods = ["Backup", "DropDeadLetters", "ForgetWorkspace", "ListDeadLetters", "ResendDeadLetters"]
     equal(shell.grpcurl("list", ADMIN).stdout.split(), [f"{ADMIN}.{method}" for method in methods])
-    methods = ["GetCumulative", "GetRealtime", "GetStatistics", "ListTaskChannels", "ListWorkspaces", "WatchRealtime"]
+    methods = ["GetCumulative", "GetCumulativeSeries", "GetRealtime", "GetStatistics"]
+    methods += ["ListTaskChannels", "ListWorkspaces", "WatchRealtime"]
     equal(shell.grpcurl("list", STATISTICS).stdout.split(), [f"{STATISTICS}.{method}" for method in methods])
 
 

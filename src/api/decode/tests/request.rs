@@ -112,6 +112,57 @@ fn thresholds_are_1_to_2_592_000_seconds_and_at_most_20_as_listed() {
     assert_eq!(bad[0].description, "must be from 1 to 2592000 seconds each, not 0, 2592001, -2147483648");
 }
 
+fn series_of(of: v1::GetCumulativeRequest, bucket: Option<(i64, i32)>) -> v1::GetCumulativeSeriesRequest {
+    let v1::GetCumulativeRequest { workspace_sid, task_channel, minutes, start_time, end_time, split_by_wait_time } =
+        of;
+    let bucket = bucket.map(|(seconds, nanos)| prost_types::Duration { seconds, nanos });
+    v1::GetCumulativeSeriesRequest {
+        workspace_sid,
+        task_channel,
+        minutes,
+        start_time,
+        end_time,
+        split_by_wait_time,
+        bucket,
+    }
+}
+
+#[test]
+fn a_series_reads_as_get_cumulative_and_its_bucket_is_whole_seconds() {
+    let of = || v1::GetCumulativeRequest { task_channel: "voice".into(), ..split(&[4, 4]) };
+    for seconds in [1, 60, i64::MAX] {
+        let read = series(series_of(of(), Some((seconds, 0)))).unwrap();
+        assert_eq!((read.bucket_s, &read.of), (seconds, &cumulative(of()).unwrap()));
+    }
+    for bad in [None, Some((0, 0)), Some((-1, 0)), Some((0, 999_999_999)), Some((1, 1)), Some((60, -1))] {
+        assert_eq!(fields(series(series_of(of(), bad))), ["bucket"], "{bad:?}");
+    }
+    let all = v1::GetCumulativeRequest { workspace_sid: "?".into(), ..windowed(Some(0), None, None) };
+    assert_eq!(fields(series(series_of(all, None))), ["workspace_sid", "minutes", "bucket"]);
+}
+
+#[test]
+fn more_than_1000_buckets_are_refused_with_the_least_that_fits_where_the_clock_is_not_needed() {
+    let bad = |of, seconds| series(series_of(of, Some((seconds, 0)))).err().unwrap_or_default();
+    for (of, least) in [
+        (windowed(Some(17), None, None), 2),
+        (windowed(Some(43_200), None, None), 2592),
+        (windowed(None, at(0), at(1001)), 2),
+        (windowed(None, at(0), at(253_402_300_799)), 253_402_301),
+    ] {
+        assert_eq!(bad(of.clone(), least).len(), 0, "{of:?}");
+        let told = bad(of.clone(), least - 1);
+        assert_eq!((told.len(), told[0].field.as_str()), (1, "bucket"), "{of:?}");
+        assert!(told[0].description.contains(&format!("at least {least} s")), "{}", told[0].description);
+    }
+    // 1000 seconds, and the default of 900.
+    for of in [windowed(None, at(0), at(1000)), request(), windowed(None, None, at(5000))] {
+        assert_eq!(bad(of, 1).len(), 0);
+    }
+    // How long this is, only the clock can tell.
+    assert_eq!(bad(windowed(None, at(0), None), 1).len(), 0);
+}
+
 #[test]
 fn get_statistics_reads_as_get_cumulative() {
     let request = v1::GetStatisticsRequest {
