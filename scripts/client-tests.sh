@@ -34,6 +34,7 @@ client node tests/clients/node/grpcjs.js
 client python3 tests/clients/python/taskrouter.py
 client python3 tests/clients/python/signed.py
 client python3 tests/clients/python/described.py
+client python3 tests/clients/python/metrics.py
 client node tests/clients/node/taskrouter.js
 
 echo "clients: $passed passed, $failed failed"

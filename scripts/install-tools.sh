@@ -30,6 +30,7 @@ has cc gcc libc6-dev
 # libFuzzer is C++.
 has c++ g++
 has python3 python3 python3-pip
+has openssl openssl
 has npm nodejs npm
 python3 -m pip --version >/dev/null 2>&1 || has pip3 python3-pip
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt

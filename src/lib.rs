@@ -17,6 +17,8 @@
 //! [`letters`] keeps what came in over HTTP and was refused. [`upkeep`] works on a data directory that no server has:
 //! verify, export, rebuild.
 //!
+//! [`metrics`] tells Prometheus what the rooms have counted; [`measure`] is what they count with.
+//!
 //! Beside them: [`config`], [`limits`] and [`logging`] are the settings; [`cli`], [`simulate`] and [`bench`] are clients.
 //!
 //! Invariants that hold across rooms:
@@ -39,6 +41,8 @@ pub mod journal;
 pub mod letters;
 pub mod limits;
 pub mod logging;
+pub mod measure;
+pub mod metrics;
 pub mod pipeline;
 pub mod run;
 pub mod server;

@@ -67,13 +67,21 @@ pub const TLS_RELOAD_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
 /// left, so that at 14 something is wrong and there is time to mend it.
 pub const TLS_EXPIRY_NOTICE_DAYS: i64 = 14;
 
-// ---- The port for probes --------------------------------------------------------------------------------------------
+// ---- The ports for probes and metrics --------------------------------------------------------------------------------------------
 
 /// Connections at a time on the port for probes: one a prober, and there are few.
 pub const PROBE_CONNECTIONS: usize = 64;
 
+/// Scrapes of the metrics that are written at a time; others wait. There are few who scrape, and each costs a
+/// millisecond and some file sizes.
+pub const SCRAPES: usize = 2;
+
 /// Calls at a time on one of them.
 pub const PROBE_STREAMS: u32 = 16;
+
+/// An accepted event that is older than this, by the server's clock, is counted as late: producers that are well send
+/// within seconds.
+pub const LATE_MS: i64 = 60_000;
 
 // ---- The pipeline ---------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 //!
 //! The port is open from the first moment: health says NOT_SERVING and every call UNAVAILABLE while the journal is
 //! replayed. Shutting down is the same way back: NOT_SERVING, streams end, calls in flight finish, a checkpoint is
-//! written, the journal is closed. Only the port for probes answers until then.
+//! written, the journal is closed. Only the ports for probes and metrics answer until then.
 
 mod bounds;
+mod counting;
 mod keeping;
 mod listening;
 
@@ -34,7 +35,7 @@ use crate::tls::TlsError;
 
 use bounds::{api_limits, letter_bounds, settings};
 use keeping::Keeping;
-use listening::{Identity, Probes, Serving};
+use listening::{Identity, Ports, Serving};
 
 /// How often it is looked whether a checkpoint is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -103,10 +104,6 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
 
     let stop = CancellationToken::new();
     let health = Health::starting(INGEST, READS).await;
-    let probes = match config.tls.health_listen {
-        Some(address) => Some(Probes::open(address, &health).await?),
-        None => None,
-    };
     let pipeline = Pipeline::default();
     let links = Arc::new(Links::new(&config.public_base(address)));
     let letters = Letters::default();
@@ -121,6 +118,8 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
         read_raw: crate::http::read_raw,
         stop: stop.clone(),
     };
+    let traffic = counting::traffic();
+    let besides = counting::ports(&config, &health, &api, &traffic, identity.as_ref()).await?;
     let grpc = routes(&api, &health, config.access.reflection);
     let is_described = config.access.reflection != Reflection::Off;
     let router = server::router(grpc, crate::http::router(&api, is_described), crate::http::wording);
@@ -133,6 +132,7 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
         entrance,
         wording: crate::http::wording,
         cors: crate::http::cors::layer(&config.http.http_cors_origin),
+        traffic,
         ..server::Settings::default()
     };
     let serving = Serving { router, settings, stop: stop.clone(), bound }.begin(listener, identity);
@@ -148,9 +148,9 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
         }
     };
     health.serving().await;
-    greet(&config, address, probes.as_ref());
+    greet(&config, address, &besides.greeting());
 
-    let life = Life { config, pipeline, health, stop, serving, probes };
+    let life = Life { config, pipeline, health, stop, serving, besides };
     life.live(running, signals).await
 }
 
@@ -235,13 +235,12 @@ fn start(
 }
 
 /// Says on standard output where the server is and how to try it. A closed standard output is no trouble.
-fn greet(config: &ServeConfig, address: SocketAddr, probes: Option<&Probes>) {
+fn greet(config: &ServeConfig, address: SocketAddr, besides: &str) {
     let data = if config.ephemeral {
         "nowhere: --ephemeral, every event is gone when this process ends".to_owned()
     } else {
         std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()).display().to_string()
     };
-    let health = probes.map_or(String::new(), |probes| format!("health {} (plaintext)\n", probes.address));
     let host = reachable(address);
     let (url, ca, security) = if config.tls.is_on() {
         (format!("https://{host}"), " --tls-ca CA.pem", "-cacert CA.pem")
@@ -256,7 +255,7 @@ fn greet(config: &ServeConfig, address: SocketAddr, probes: Option<&Probes>) {
         std::io::stdout(),
         "tasktally {version} listens on {address}\n\
          data   {data}\n\
-         {health}\
+         {besides}\
          try    tasktally simulate --backfill 1h --address {url}{ca}{token}\n       \
          grpcurl {security}{header} {host} tasktally.v1.StatisticsService/ListWorkspaces",
         version = env!("CARGO_PKG_VERSION"),
@@ -300,7 +299,7 @@ struct Life {
     health: Health,
     stop: CancellationToken,
     serving: JoinHandle<Outcome>,
-    probes: Option<Probes>,
+    besides: Ports,
 }
 
 impl Life {
@@ -351,9 +350,7 @@ impl Life {
                 tracing::info!(connections = outcome.accepted, cut = outcome.cut, "connections closed");
             }
             keeping.finish(running).await;
-            if let Some(probes) = self.probes {
-                probes.close().await;
-            }
+            self.besides.close().await;
         };
         tokio::select! {
             outcome = tokio::time::timeout(self.config.shutdown_timeout, orderly) => match outcome {

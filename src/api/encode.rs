@@ -14,6 +14,7 @@ use super::status::cut;
 use crate::engine::{ActivityRow, ChannelRow, Cumulative, Figure, Realtime, Split, StatusCounts, Waits, WorkspaceRow};
 use crate::event::{Millis, Second, WorkspaceSid};
 use crate::limits;
+use crate::measure;
 use crate::pipeline::{Ingested, Refusal, Stamped};
 
 /// Where the statistics are found over HTTP.
@@ -218,9 +219,11 @@ fn refusal_of(refusal: Refusal) -> Refused {
             (RejectionReason::AccountMismatch, "account_sid", message)
         }
         Refusal::NameTooLong { field, most } => {
+            measure::refused_by("max_name_bytes");
             (RejectionReason::LimitExceeded, field, format!("{field} is longer than max_name_bytes = {most} bytes"))
         }
         Refusal::LimitExceeded { kind, limit, most } => {
+            measure::refused_by(limit);
             (RejectionReason::LimitExceeded, "", format!("no room for another {kind}: {limit} = {most}"))
         }
     };

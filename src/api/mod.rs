@@ -42,6 +42,7 @@ use proto::v1::admin_service_server::AdminServiceServer;
 use proto::v1::ingest_service_server::IngestServiceServer;
 use proto::v1::statistics_service_server::StatisticsServiceServer;
 use refine::Refined;
+pub use refusals::totals as rejections;
 use seats::Seats;
 use status::ApiError;
 

@@ -31,6 +31,15 @@ pub fn note(rejected: &[RejectedEvent]) {
     }
 }
 
+/// How many events were refused, by reason, as the answers said.
+pub fn totals() -> impl Iterator<Item = (&'static str, u64)> {
+    let reasons = LOG.by_reason.iter().enumerate().skip(1);
+    reasons.filter_map(|(number, refused)| {
+        let reason = RejectionReason::try_from(i32::try_from(number).ok()?).ok()?.as_str_name();
+        Some((reason.trim_start_matches("REJECTION_REASON_"), refused.total.load(Ordering::Relaxed)))
+    })
+}
+
 #[derive(Default)]
 struct Refusals {
     by_reason: [Refused; REASONS],
@@ -40,6 +49,8 @@ struct Refusals {
 struct Refused {
     /// Since the last line.
     events: AtomicU64,
+    /// Ever.
+    total: AtomicU64,
     said_at: Mutex<Option<Instant>>,
 }
 
@@ -55,6 +66,7 @@ impl Refusals {
         for event in rejected {
             let number = usize::try_from(event.reason).unwrap_or(0).min(REASONS - 1);
             self.by_reason[number].events.fetch_add(1, Ordering::Relaxed);
+            self.by_reason[number].total.fetch_add(1, Ordering::Relaxed);
             examples[number].get_or_insert(event);
         }
         let seen = self.by_reason.iter().zip(examples).filter_map(|(refused, example)| Some((refused, example?)));

@@ -1,6 +1,7 @@
 //! The places for watchers: so many in all, and so many for the workspaces of one account.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ApiLimits;
@@ -13,6 +14,9 @@ pub struct Seats {
     most: usize,
     most_of_account: usize,
     taken: Mutex<Taken>,
+    /// Messages of all watches, and changes that were never sent since a newer one was there.
+    sent: AtomicU64,
+    conflated: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -32,7 +36,23 @@ pub struct Seat {
 impl Seats {
     pub fn new(limits: &ApiLimits) -> Arc<Seats> {
         let (most, most_of_account) = (limits.max_watchers, limits.max_watchers_per_account);
-        Arc::new(Seats { most, most_of_account, taken: Mutex::default() })
+        let [sent, conflated] = [const { AtomicU64::new(0) }; 2];
+        Arc::new(Seats { most, most_of_account, taken: Mutex::default(), sent, conflated })
+    }
+
+    /// How many watch.
+    pub fn watchers(&self) -> usize {
+        self.taken().all
+    }
+
+    /// Messages of all watches until now.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Changes of figures that were skipped, since a newer one was there when a watcher could take a message.
+    pub fn conflated(&self) -> u64 {
+        self.conflated.load(Ordering::Relaxed)
     }
 
     /// # Errors
@@ -55,6 +75,16 @@ impl Seats {
     fn taken(&self) -> MutexGuard<'_, Taken> {
         // Whole at every moment, so that a panic elsewhere does not spoil it.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    /// A message was sent, and so many changes before it were not.
+    pub fn note(&self, skipped: u64) {
+        self.seats.sent.fetch_add(1, Ordering::Relaxed);
+        if skipped > 0 {
+            self.seats.conflated.fetch_add(skipped, Ordering::Relaxed);
+        }
     }
 }
 

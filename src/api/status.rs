@@ -12,6 +12,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::event::{Second, WorkspaceSid};
 use crate::letters::LettersError;
 use crate::limits;
+use crate::measure;
 use crate::pipeline::{AskError, CopyRefusal, Full, IngestError, Role};
 
 const DOMAIN: &str = "tasktally";
@@ -61,8 +62,34 @@ impl From<ApiError> for Status {
     }
 }
 
+/// Counts what is refused by a bound, whichever way the caller is told.
+pub(crate) fn count(error: &ApiError) {
+    let limit = match error {
+        ApiError::TooManyEvents { .. } => "max_events_per_call",
+        ApiError::TooManyWatchers { limit, .. } => limit,
+        ApiError::TooSlow => "request_read_timeout",
+        ApiError::TooLarge { .. } => "max_message_bytes",
+        ApiError::Ask(_, AskError::Overloaded(full))
+        | ApiError::List(AskError::Overloaded(full))
+        | ApiError::Ingest(IngestError::Overloaded(full)) => full.limit,
+        ApiError::Letters(LettersError::Busy(_)) => "dead_letter_calls",
+        ApiError::BadFields(_)
+        | ApiError::NotTheMessage { .. }
+        | ApiError::NotPermitted { .. }
+        | ApiError::NotOfAll
+        | ApiError::Ask(..)
+        | ApiError::List(_)
+        | ApiError::Ingest(_)
+        | ApiError::Letters(_)
+        | ApiError::Backup(_)
+        | ApiError::Stopping => return,
+    };
+    measure::refused_by(limit);
+}
+
 /// The status that a caller gets for an error.
 pub fn status(error: ApiError) -> Status {
+    count(&error);
     match error {
         ApiError::BadFields(violations) => bad_fields(violations),
         ApiError::TooManyEvents { sent, most } => too_many_events(sent, most),

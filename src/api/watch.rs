@@ -78,7 +78,7 @@ pub struct Watch<S: Source> {
     /// The place at the feed's bell, and the task that is woken.
     place: Option<(usize, Waker)>,
     ended: bool,
-    _seat: Option<Seat>,
+    seat: Option<Seat>,
 }
 
 /// The last message.
@@ -99,12 +99,12 @@ enum Look {
 
 impl<S: Source> Watch<S> {
     pub fn new(feed: Arc<Feed<S>>, pace: Pace, called: Instant) -> Watch<S> {
-        Watch { feed, pace, called, sent: None, timer: Timer::default(), place: None, ended: false, _seat: None }
+        Watch { feed, pace, called, sent: None, timer: Timer::default(), place: None, ended: false, seat: None }
     }
 
     /// Holds the seat for as long as the watch goes on.
     fn on(mut self, seat: Seat) -> Watch<S> {
-        self._seat = Some(seat);
+        self.seat = Some(seat);
         self
     }
 }
@@ -139,6 +139,10 @@ impl<S: Source> Watch<S> {
             let now = Instant::now();
             match self.look(now)? {
                 Look::Frame(Frame { message, version, encoded_at }, tick) => {
+                    if let Some(seat) = &self.seat {
+                        let before = self.sent.as_ref().map_or(tick, |sent| sent.tick);
+                        seat.note(tick.saturating_sub(before).saturating_sub(1));
+                    }
                     self.sent = Some(Sent { at: now, encoded_at, version, tick });
                     return Poll::Ready(Ok(message));
                 }

@@ -49,6 +49,11 @@ pub struct ServeConfig {
     #[arg(long, env = "TASKTALLY_CHECKPOINT_INTERVAL", value_name = "DURATION", default_value = "5m", value_parser = checkpoint_interval)]
     pub checkpoint_interval: Duration,
 
+    /// Serve metrics (OpenMetrics) under /metrics, and nothing else, without TLS and without credentials on this address.
+    /// They are nowhere else.
+    #[arg(long, env = "TASKTALLY_METRICS_LISTEN", value_name = "ADDR:PORT", value_parser = socket_address)]
+    pub metrics_listen: Option<SocketAddr>,
+
     #[command(flatten)]
     pub access: AccessConfig,
 

@@ -2,6 +2,7 @@
 
 use super::channels::{Channels, Chosen};
 use super::duplicates::Duplicates;
+use super::history::History;
 use super::past::{self, Past};
 use super::place::Place;
 use super::question::{ChannelFilter, ChannelRow, Cumulative, Realtime};
@@ -219,6 +220,21 @@ impl Workspace {
     /// Events whose identity is held.
     pub fn retained_events(&self) -> u64 {
         self.duplicates.len()
+    }
+
+    /// Bytes on the heap of their identities and of the history that they make. Walks all of it.
+    pub fn retained_bytes(&self) -> usize {
+        self.duplicates.heap_bytes() + self.channels.all_series().map(History::heap_bytes).sum::<usize>()
+    }
+
+    /// Tasks that are active, as of the last question or event.
+    pub fn active_tasks(&self) -> u64 {
+        u64::try_from(self.tasks.active(None)).unwrap_or(0)
+    }
+
+    /// Workers that are there.
+    pub fn workers(&self) -> u64 {
+        u64::try_from(self.workers.total()).unwrap_or(0)
     }
 }
 

@@ -43,6 +43,27 @@ pub fn is_stream(path: &str) -> bool {
     path.starts_with("/v1/Workspaces/") && path.ends_with("/RealTimeStatistics/Stream")
 }
 
+/// The paths that are answered here, as they are counted: a part in braces stands for anything.
+pub const TEMPLATES: &[&str] = &[
+    "/v1/Workspaces/{WorkspaceSid}/Statistics",
+    "/v1/Workspaces/{WorkspaceSid}/RealTimeStatistics",
+    "/v1/Workspaces/{WorkspaceSid}/CumulativeStatistics",
+    "/v1/Workspaces/{WorkspaceSid}/RealTimeStatistics/Stream",
+    CALLBACK_PATH,
+    STREAM_PATH,
+    description::PATH,
+];
+
+/// The template that a path fits.
+pub fn template(path: &str) -> Option<&'static str> {
+    let fits = |template: &str| {
+        let parts = template.split('/').zip(path.split('/'));
+        template.matches('/').count() == path.matches('/').count()
+            && parts.into_iter().all(|(part, given)| part.starts_with('{') || part == given)
+    };
+    TEMPLATES.iter().copied().find(|template| fits(template))
+}
+
 /// Everything that is answered over HTTP, with its description if there is to be one; without a fallback, which is the
 /// transport's.
 pub fn router(api: &Api, is_described: bool) -> Router {

@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::parameters;
-use crate::api::status::{ApiError, bucket_rule};
+use crate::api::status::{ApiError, bucket_rule, count};
 use crate::event::WorkspaceSid;
 use crate::letters::LettersError;
 use crate::limits;
@@ -94,6 +94,7 @@ fn whole_seconds(after: Duration) -> u64 {
 
 /// The problem that an error is.
 pub fn problem(error: ApiError) -> Problem {
+    count(&error);
     match error {
         ApiError::BadFields(violations) => {
             if violations.iter().any(|violation| violation.field == "workspace_sid") {

@@ -143,6 +143,11 @@ impl Journal {
         self.tail.end
     }
 
+    /// The newest timestamp of any row; no later than 1970 where there is none.
+    pub fn newest_ms(&self) -> i64 {
+        self.census.newest_ms
+    }
+
     /// Appends the rows of one group commit in their order. On return they are synced. Answers the new end.
     ///
     /// No rows: nothing is written.

@@ -29,6 +29,7 @@ mod files;
 mod lock;
 mod log;
 mod settle;
+mod size;
 mod store;
 mod survey;
 mod tile;
@@ -44,6 +45,7 @@ pub use carry::Carry;
 pub use copy::{CopyError, CopyIn, CopyOut};
 pub use error::{AppendError, Cause, Damage, Damaged, OpenError, ReadError};
 pub use log::{Journal, Opened, Stats};
+pub use size::OnDisk;
 pub use survey::{Found, Survey};
 pub use wal::Cut;
 

@@ -12,6 +12,7 @@ use super::ask::{
 };
 use super::caller::Caller;
 use super::copying::{CopyMessage, CopyRefusal, Copying};
+use super::counted::{Checkpoints, Commits, Counted};
 use super::owner::LARGEST_CALL;
 use super::shelf::Shelf;
 use super::topic::Topic;
@@ -33,6 +34,10 @@ pub(super) struct Inner {
     pub queue_events: usize,
     pub copies: Sender<CopyMessage>,
     pub series: super::series::Room,
+    pub commits: Arc<Commits>,
+    pub checkpoints: Arc<Checkpoints>,
+    /// The newest timestamp of an event that the journal began with.
+    pub newest_at_start: i64,
 }
 
 pub(super) struct PartitionHandle {
@@ -44,6 +49,7 @@ pub(super) struct PartitionHandle {
     pub places: Arc<Semaphore>,
     pub shelf: Shelf,
     pub passed: Arc<AtomicU64>,
+    pub counted: Arc<Counted>,
 }
 
 /// Events that are in the queue; their answer comes when they are durable and applied.
@@ -225,6 +231,11 @@ impl Pipeline {
         let (reply, answer) = oneshot::channel();
         partition.questions.send(Question::Freeze(reply)).ok()?;
         Some(answer)
+    }
+
+    /// Where checkpoints are counted; nowhere, before the start.
+    pub(super) fn checkpoints(&self) -> Arc<Checkpoints> {
+        self.inner.get().map(|inner| inner.checkpoints.clone()).unwrap_or_default()
     }
 
     pub(super) fn tell_to_stop(&self) {

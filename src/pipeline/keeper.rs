@@ -161,13 +161,15 @@ impl Keeper {
     }
 
     fn write_checkpoint(&mut self, frozen: &[Frozen], position: u64) -> io::Result<()> {
-        let started = Instant::now();
+        let (started, counted) = (Instant::now(), self.pipeline.checkpoints());
         let preface = Preface { format: FORMAT, key: self.key, retention_ms: self.settings.retention_ms };
         let preface = postcard::to_stdvec(&preface).map_err(io::Error::other)?;
         let states = frozen.iter().flat_map(|partition| {
             partition.workspaces.iter().map(|(sid, state)| recovery::section(*sid, partition.position, state))
         });
-        checkpoint::write(&self.dir, position, &mut std::iter::once(preface).chain(states))?;
+        let written = checkpoint::write(&self.dir, position, &mut std::iter::once(preface).chain(states));
+        counted.note(position, started.elapsed(), written.is_ok());
+        written?;
         self.written = position;
         tracing::info!(position, took_ms = started.elapsed().as_millis() as u64, "wrote a checkpoint");
         Ok(())

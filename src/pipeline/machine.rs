@@ -5,13 +5,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{bounded, unbounded};
 use tokio::sync::{Semaphore, watch};
 
 use super::clock::Clock;
+use super::counted::Checkpoints;
 use super::growth::GrowthLimits;
 use super::handle::{Inner, PartitionHandle, Pipeline, partition_of};
 use super::keeper::Keeper;
@@ -95,7 +96,7 @@ impl Machine {
         pipeline: Pipeline,
     ) -> Machine {
         let Recovered { workspaces, key, carried, carried_to, replayed } = recovered;
-        let end = store.end();
+        let (end, newest_at_start) = (store.end(), store.newest_ms());
         let accounts = Accounts::default();
         let mut shares: Vec<Workspaces> = (0..settings.partitions).map(|_| Table::default()).collect();
         for (sid, state) in workspaces {
@@ -113,6 +114,7 @@ impl Machine {
             let (shelf, passed) = (Shelf::default(), Arc::new(AtomicU64::new(end)));
             let partition =
                 Partition::new(settings, key, share, accounts.clone(), shelf.clone(), passed.clone(), clock.clone());
+            let counted = partition.counted();
             let inbox = Inbox { calls, questions, verdicts: verdicts_out };
             owners.push(Some(Owner::new(partition, inbox, rows_in.clone(), number, clock.clone())));
             verdicts.push(verdicts_in);
@@ -124,6 +126,7 @@ impl Machine {
                 places: Arc::new(Semaphore::new(settings.queue_events)),
                 shelf,
                 passed,
+                counted,
             });
         }
         let droppable = Arc::new(AtomicBool::new(false));
@@ -131,10 +134,20 @@ impl Machine {
         let health_there = health_in.clone();
         let desk = Desk { rows, verdicts, chores, copies, health: health_there, space, droppable: droppable.clone() };
         let writer = Writer::new(store, desk, clock);
-        let (partitions, queue_events) = (handles.into(), settings.queue_events);
-        let inner = Inner { partitions, health, queue_events, copies: copies_in, series: Room::new() };
-        assert!(pipeline.inner.set(inner).is_ok(), "a pipeline was started twice");
         let written = end - replayed.min(end);
+        let checkpoints = Checkpoints::default();
+        checkpoints.position.store(written, Ordering::Relaxed);
+        let inner = Inner {
+            partitions: handles.into(),
+            health,
+            queue_events: settings.queue_events,
+            copies: copies_in,
+            commits: writer.commits(),
+            checkpoints: Arc::new(checkpoints),
+            newest_at_start,
+            series: Room::new(),
+        };
+        assert!(pipeline.inner.set(inner).is_ok(), "a pipeline was started twice");
         let keeper =
             Keeper::new(pipeline.clone(), settings, key, dir, chores_in, carried, carried_to, written, droppable);
         Machine { pipeline, keeper, owners, writer, health: health_in }

@@ -15,6 +15,8 @@
 //! restart, `series.rs` answers for many intervals beside the owner, `keeper.rs` writes checkpoints and decides what the journal may drop. `machine.rs` puts these together as
 //! parts that are moved on step by step and never wait; `start.rs` gives each a thread.
 //!
+//! What it counts of itself, for whoever reports it, is in `counted.rs`.
+//!
 //! A workspace is forgotten (`Partition::forget`) by a row of its own that goes the same way.
 //!
 //! Invariants:
@@ -28,6 +30,8 @@ mod bytes;
 mod caller;
 mod clock;
 mod copying;
+mod counted;
+mod group;
 mod growth;
 mod handle;
 mod keeper;
@@ -54,6 +58,7 @@ pub use ask::{
 pub use caller::{Caller, CallerName, Role, Roles, Scope};
 pub use clock::{Clock, SystemClock};
 pub use copying::{CopyRefusal, Copying};
+pub use counted::{Held, PROGRESS, Progress, Reading};
 pub use growth::{AccountLimits, GrowthLimits};
 pub use handle::{Pipeline, Submitted, partition_of};
 pub use keeper::{Keeper, Round};
@@ -61,6 +66,7 @@ pub use machine::{Machine, Settings, Step, Work};
 pub use owner::LARGEST_CALL;
 pub use recovery::{Recovered, RecoveryError, recover};
 pub use series::least_bucket_s;
+pub use space::free_bytes;
 pub use start::{Running, start, start_ephemeral};
 pub use store::{Chore, Ephemeral, JournalStore, Slice, Store};
 pub use topic::Topic;

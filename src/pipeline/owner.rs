@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 
 use super::ask::{Call, Forget, Question};
 use super::clock::Clock;
+use super::group::{Group, LoggedRow};
 use super::growth::MOST_IN_GROUP;
 use super::machine::{Step, Work};
-use super::partition::{Group, LoggedRow, Partition};
+use super::partition::Partition;
 use super::writer::Verdict;
 use crate::event::Millis;
 use crate::limits;

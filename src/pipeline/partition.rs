@@ -7,20 +7,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Settings;
 use super::admission::{Claims, Door, Verdict};
 use super::ask::{
     AskError, Call, CumulativeQuestion, Forget, ForgetError, Frozen, IngestError, Ingested, Question, Stamped,
 };
 use super::caller::Caller;
 use super::clock::Clock;
+use super::counted::{Census, Counted};
+use super::group::{Group, Pending};
 use super::growth::Terms;
 use super::ledger::{Accounts, Counts, Ledger};
 use super::shelf::Shelf;
 use super::topic::Topic;
-use super::{Settings, row};
 use crate::engine::{ChannelFilter, Cumulative, Realtime, WindowError, Workspace, WorkspaceRow, Workspaces};
-use crate::event::{Event, Millis, WorkspaceSid};
-use crate::journal::Row;
+use crate::event::{Millis, WorkspaceSid};
 
 pub struct Partition {
     settings: Settings,
@@ -32,39 +33,8 @@ pub struct Partition {
     /// The end of the last group that was applied and published here, or in which nothing was for this partition.
     passed: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
-}
-
-/// Calls admitted together, or one workspace to be forgotten: what goes to the journal, and what is to be said once it
-/// is there.
-pub struct Group {
-    pub accepted: usize,
-    admitted_at: Millis,
-    replies: Vec<Pending>,
-    forget: Option<Forget>,
-}
-
-struct Pending {
-    /// Of its events only those that were accepted are left; they stay where they were read to.
-    call: Call,
-    ingested: Ingested,
-    /// Whether the answer stands on events of this group; if not, it is true whatever becomes of the group.
-    depends: bool,
-}
-
-/// What a group comes to in the journal.
-pub struct LoggedRow {
-    pub events: u32,
-    pub newest_ms: i64,
-    pub body: Vec<u8>,
-    /// Of this workspace nothing is to be carried over any more.
-    pub forgets: Option<WorkspaceSid>,
-}
-
-impl LoggedRow {
-    pub fn as_row(&self) -> Row<'_> {
-        let ends = self.forgets.as_ref().map(|workspace| &workspace.as_bytes()[..]);
-        Row { events: self.events, newest_ms: self.newest_ms, body: &self.body, ends }
-    }
+    counted: Arc<Counted>,
+    census: Census,
 }
 
 impl Partition {
@@ -78,7 +48,13 @@ impl Partition {
         clock: Arc<dyn Clock>,
     ) -> Partition {
         let ledger = Ledger::new(accounts, &workspaces);
-        Partition { settings, key, workspaces, claims: Claims::default(), ledger, shelf, passed, clock }
+        let (claims, counted, census) = (Claims::default(), Arc::default(), Census::default());
+        Partition { settings, key, workspaces, claims, ledger, shelf, passed, clock, counted, census }
+    }
+
+    /// What it counts of itself.
+    pub fn counted(&self) -> Arc<Counted> {
+        self.counted.clone()
     }
 
     pub(super) fn retention_ms(&self) -> i64 {
@@ -140,6 +116,7 @@ impl Partition {
                 .apply(event, group.admitted_at);
         }
         self.claims.settle(&self.workspaces, &mut self.ledger);
+        self.counted.accept(group.events(), group.admitted_at);
         touched.sort_unstable();
         touched.dedup();
         for workspace in touched {
@@ -150,6 +127,7 @@ impl Partition {
         }
         self.pass(end);
         for Pending { call, mut ingested, .. } in group.replies {
+            self.counted.repeat(ingested.duplicates);
             ingested.revision = end as i64;
             // A caller that has gone does not hear it; its events are in all the same.
             let _ = call.reply.send(Ok(ingested));
@@ -177,6 +155,7 @@ impl Partition {
     fn remove(&mut self, workspace: WorkspaceSid) {
         if self.workspaces.remove(&workspace).is_some() {
             self.ledger.release(workspace);
+            self.census.forget(workspace);
         }
         for topic in self.shelf.remove(workspace) {
             topic.end();
@@ -227,10 +206,13 @@ impl Partition {
     /// Drops topics that nobody wants, and lets every workspace forget what is too old.
     pub fn tidy(&mut self, now: Millis) {
         self.shelf.drop_unwanted(now, self.settings.views_per_workspace);
+        self.census.begin();
         for (sid, workspace) in &mut self.workspaces {
             workspace.see(now);
             self.ledger.note(*sid, &Counts::default(), workspace.size());
+            self.census.count(*sid, workspace);
         }
+        self.counted.hold(self.census.sum());
     }
 
     pub fn answer(&mut self, question: Question, now: Millis) {
@@ -374,23 +356,5 @@ impl Partition {
         rows.sort_unstable_by_key(|row| row.workspace);
         rows.truncate(at_most);
         rows
-    }
-}
-
-impl Group {
-    /// What was accepted, in order.
-    fn events(&self) -> impl Iterator<Item = &Event> + Clone {
-        self.replies.iter().flat_map(|pending| &pending.call.events).map(|(_, event)| event)
-    }
-
-    /// What the journal must keep; `None` where no event was accepted.
-    pub fn logged(&self) -> Option<LoggedRow> {
-        if let Some(Forget { workspace, .. }) = self.forget {
-            let body = row::encode_forget(workspace, self.admitted_at);
-            return Some(LoggedRow { events: 1, newest_ms: self.admitted_at.0, body, forgets: Some(workspace) });
-        }
-        let newest_ms = self.events().map(|event| event.at.0).max()?;
-        let body = row::encode(self.events(), self.admitted_at);
-        Some(LoggedRow { events: self.accepted as u32, newest_ms, body, forgets: None })
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Settings;
 use super::bytes::Damaged;
+use super::counted::PROGRESS;
 use super::row::{self, Entry};
 use crate::engine::{self, CarryPart, Table, Workspace, Workspaces};
 use crate::event::{Event, Millis, WorkspaceSid};
@@ -325,12 +326,14 @@ impl Replay {
 
     fn read_rows(&mut self, journal: &mut Journal, after: u64, retention_ms: i64) -> Result<(), RecoveryError> {
         let end = journal.end();
+        PROGRESS.begin(after, end);
         if after >= end {
             return Ok(());
         }
         tracing::info!(from = after, to = end, "replaying the journal");
         let (started, mut told) = (Instant::now(), Instant::now());
         let mut tell = |position: u64| {
+            PROGRESS.reach(position);
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
                 let percent = 100 * (position - after) / (end - after);

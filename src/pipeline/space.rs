@@ -56,7 +56,8 @@ impl Space {
     }
 }
 
-fn free_bytes(dir: &Path) -> io::Result<u64> {
+/// The bytes that are free on the disk of a directory, for this user.
+pub fn free_bytes(dir: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(dir)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

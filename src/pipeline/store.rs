@@ -24,6 +24,10 @@ const UNCOMPRESSED_BYTES: u64 = 64 << 20;
 pub trait Store: Send {
     /// The position that it ends at.
     fn end(&self) -> u64;
+    /// The newest timestamp of its events; no later than 1970 where it has none or does not know.
+    fn newest_ms(&self) -> i64 {
+        0
+    }
     /// Appends a group and syncs it; answers the position that the journal now ends at.
     fn append(&mut self, rows: &[Row<'_>]) -> Result<u64, AppendError>;
     /// Tries whether the store can be written again.
@@ -122,6 +126,10 @@ pub fn horizon(now: Millis, retention_ms: i64) -> Millis {
 impl Store for JournalStore {
     fn end(&self) -> u64 {
         self.journal.end()
+    }
+
+    fn newest_ms(&self) -> i64 {
+        self.journal.newest_ms()
     }
 
     fn append(&mut self, rows: &[Row<'_>]) -> Result<u64, AppendError> {

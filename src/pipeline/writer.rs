@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 use tokio::sync::watch;
@@ -10,8 +10,9 @@ use tokio::sync::watch;
 use super::ask::IngestError;
 use super::clock::Clock;
 use super::copying::{Copies, CopyMessage};
+use super::counted::Commits;
+use super::group::LoggedRow;
 use super::machine::{Step, Work};
-use super::partition::LoggedRow;
 use super::space::Space;
 use super::store::{Chore, Store};
 use crate::journal::{AppendError, Journal, Row};
@@ -69,12 +70,19 @@ pub struct Writer {
     refused: bool,
     /// Why nothing is to be written although the journal could be.
     short: Option<Arc<str>>,
+    commits: Arc<Commits>,
 }
 
 impl Writer {
     pub fn new(store: Box<dyn Store>, desk: Desk, clock: Arc<dyn Clock>) -> Writer {
         let probe_at = clock.uptime();
-        Writer { store, desk, copies: Copies::default(), clock, probe_at, refused: false, short: None }
+        let (copies, commits) = (Copies::default(), Arc::default());
+        Writer { store, desk, copies, clock, probe_at, refused: false, short: None, commits }
+    }
+
+    /// What it counts of its work.
+    pub fn commits(&self) -> Arc<Commits> {
+        self.commits.clone()
     }
 
     /// Commits what is ready, and does one slice of what is to be done besides. Over once every partition is gone.
@@ -110,7 +118,7 @@ impl Writer {
     fn commit(&mut self, first: (usize, LoggedRow)) {
         let ready: Vec<(usize, LoggedRow)> = std::iter::once(first).chain(self.desk.rows.try_iter()).collect();
         let rows: Vec<Row<'_>> = ready.iter().map(|(_, row)| row.as_row()).collect();
-        let outcome = self.store.append(&rows);
+        let outcome = self.append(&rows);
         self.note(&outcome);
         if outcome.is_ok() && rows.iter().any(|row| row.ends.is_some()) {
             self.copies.forgotten();
@@ -128,6 +136,21 @@ impl Writer {
             // A partition's thread that is gone needs no verdict.
             let _ = verdicts.send(verdict);
         }
+    }
+
+    fn append(&mut self, rows: &[Row<'_>]) -> Result<u64, AppendError> {
+        let begun = Instant::now();
+        let outcome = self.store.append(rows);
+        match &outcome {
+            Ok(_) => {
+                self.commits.events.note(rows.iter().map(|row| u64::from(row.events)).sum());
+                self.commits.took_us.note(begun.elapsed().as_micros() as u64);
+            }
+            Err(_) => {
+                self.commits.failed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        outcome
     }
 
     fn note<T>(&mut self, outcome: &Result<T, AppendError>) {

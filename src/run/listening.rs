@@ -1,6 +1,7 @@
-//! The ports: the one that everything is served on, with or without TLS, and the one for probes.
+//! The ports: the one that everything is served on, with or without TLS, and those for probes and metrics.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,8 +14,9 @@ use tonic::service::Routes;
 use super::ServeError;
 use crate::config::{ClientAuth, ConnectionSettings, TlsSettings};
 use crate::limits;
+use crate::metrics;
 use crate::server::{self, Connections, Health, Outcome};
-use crate::tls::{Files, Reload, Tls};
+use crate::tls::{self, Files, Reload, Tls};
 
 /// How long the last probes may take once everything else has ended.
 const LAST_PROBES: Duration = Duration::from_millis(500);
@@ -45,7 +47,7 @@ pub fn connections(settings: &ConnectionSettings) -> Connections {
 
 /// Raises the soft limit on open files as far as the hard one allows; answers for how many connections it is enough.
 fn room_for_files(connections: usize) -> usize {
-    let besides = limits::FILES_BESIDES + limits::PROBE_CONNECTIONS;
+    let besides = limits::FILES_BESIDES + 2 * limits::PROBE_CONNECTIONS;
     let wanted = connections.saturating_add(besides);
     match rlimit::increase_nofile_limit(wanted as u64) {
         Ok(limit) if limit < wanted as u64 => {
@@ -78,6 +80,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// What is counted of handshakes and files.
+    pub fn counters(&self) -> Arc<tls::Counters> {
+        self.tls.counters()
+    }
+
     /// # Errors
     /// What is wrong with the files.
     pub fn load(settings: &TlsSettings, handshakes: usize) -> Result<Option<Identity>, ServeError> {
@@ -112,22 +119,37 @@ impl Serving {
     }
 }
 
-/// The port for probes: health alone, in plaintext. It says NOT_SERVING when a shutdown begins, and answers until the
-/// rest has ended, since a probe that finds nobody cannot tell a drain from a crash.
-pub struct Probes {
+/// A port besides the main one, in plaintext, for what the platform asks: health, or metrics. It answers until the rest
+/// has ended, since who finds nobody cannot tell a drain from a crash.
+pub struct Besides {
     pub address: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<Outcome>,
 }
 
-impl Probes {
+impl Besides {
+    /// The port for probes: health alone. It says NOT_SERVING when a shutdown begins.
+    ///
     /// # Errors
     /// The address cannot be listened on.
-    pub async fn open(address: SocketAddr, health: &Health) -> Result<Probes, ServeError> {
+    pub async fn health(address: SocketAddr, health: &Health) -> Result<Besides, ServeError> {
+        let router = server::router(Routes::new(health.service()), Router::new(), server::wordless);
+        Besides::open(address, router, "health probes").await
+    }
+
+    /// The port for metrics.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn metrics(address: SocketAddr, sources: metrics::Sources) -> Result<Besides, ServeError> {
+        let router = server::router(Routes::default(), metrics::router(sources), server::wordless);
+        Besides::open(address, router, "scrapes of metrics").await
+    }
+
+    async fn open(address: SocketAddr, router: Router, what: &str) -> Result<Besides, ServeError> {
         let listener = bind(address).await?;
         let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
-        tracing::info!(%address, "listening for health probes, in plaintext");
-        let router = server::router(Routes::new(health.service()), Router::new(), server::wordless);
+        tracing::info!(%address, "listening for {what}, in plaintext");
         let connections = Connections {
             max_connections: limits::PROBE_CONNECTIONS,
             max_concurrent_streams: limits::PROBE_STREAMS,
@@ -136,7 +158,7 @@ impl Probes {
         let settings = server::Settings { connections, ..server::Settings::default() };
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::serve(listener, router, settings, stop.clone(), LAST_PROBES));
-        Ok(Probes { address, stop, serving })
+        Ok(Besides { address, stop, serving })
     }
 
     /// Ends it, once everything else has.
@@ -144,5 +166,28 @@ impl Probes {
         self.stop.cancel();
         // Bounded by itself; and there is nothing left to do about a failure.
         let _ = self.serving.await;
+    }
+}
+
+/// The ports besides the main one.
+pub struct Ports {
+    pub probes: Option<Besides>,
+    pub metrics: Option<Besides>,
+}
+
+impl Ports {
+    /// What a start says of them.
+    pub fn greeting(&self) -> String {
+        let told = |port: &Option<Besides>, told: &dyn Fn(SocketAddr) -> String| {
+            port.as_ref().map(|port| told(port.address)).unwrap_or_default()
+        };
+        let health = told(&self.probes, &|address| format!("health {address} (plaintext)\n"));
+        health + &told(&self.metrics, &|address| format!("scrape http://{address}{} (plaintext)\n", metrics::PATH))
+    }
+
+    pub async fn close(self) {
+        for port in [self.probes, self.metrics].into_iter().flatten() {
+            port.close().await;
+        }
     }
 }

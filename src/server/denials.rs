@@ -45,6 +45,12 @@ fn note_reason(reason: usize, peer: Option<IpAddr>) {
     }
 }
 
+/// How many callers were not let in, by reason.
+pub fn totals() -> impl Iterator<Item = (&'static str, u64)> {
+    let names = ["missing", "wrong", "expired", "busy", "unsigned"];
+    names.into_iter().zip(&LOG.by_reason).map(|(name, reason)| (name, reason.total.load(Ordering::Relaxed)))
+}
+
 #[derive(Default)]
 struct Denials {
     by_reason: [Reason; REASONS.len()],
@@ -54,14 +60,17 @@ struct Denials {
 struct Reason {
     /// Since the last line.
     calls: AtomicU64,
+    /// Ever.
+    total: AtomicU64,
     said: Mutex<Said>,
 }
 
 impl Denials {
     /// How many there were since the last line, when the next is due.
     fn count(&self, reason: usize, now: Instant) -> Option<u64> {
-        let Reason { calls, said } = &self.by_reason[reason];
+        let Reason { calls, total, said } = &self.by_reason[reason];
         calls.fetch_add(1, Ordering::Relaxed);
+        total.fetch_add(1, Ordering::Relaxed);
         let is_due = said.lock().unwrap_or_else(PoisonError::into_inner).is_due(now);
         is_due.then(|| calls.swap(0, Ordering::Relaxed))
     }

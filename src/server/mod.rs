@@ -9,7 +9,7 @@
 //! - No peer takes the connections of the others (`peers`), no number of peers takes more than the bounds say
 //!   (`connection`), and a full file table costs no core (`accept`).
 //! - A shutdown ends within its bound whatever clients do, and nothing of a call is left running after it.
-//! - Health says what the server is ready for (`health`).
+//! - Health says what the server is ready for (`health`), and every call and connection is counted (`traffic`).
 //!
 //! It knows nothing of what the router answers.
 mod accept;
@@ -34,18 +34,21 @@ mod rarely;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use accept::Accept;
 pub use connection::Connections;
 pub use deadline::DeadlineLayer;
 #[doc(hidden)] // open for fuzz/
 pub use deadline::parse as parse_timeout;
+pub use denials::totals as callers_denied;
 pub use drain::{DrainLayer, is_library_stream};
 pub use entrance::{EntranceLayer, is_health, is_health_or_reflection, is_reflection};
 pub use health::Health;
 pub use panic::PanicLayer;
 pub use peer::{Peer, PeerCertificate, network};
 pub use plain::{LastWords, Wording, wordless};
+pub use traffic::{Rpc, Seen, Templates, Traffic, TrafficLayer};
 
 use axum::{Router, body::Body};
 use connection::{End, Stop};
@@ -63,6 +66,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, service::Routes};
 use tower::{Layer, util::option_layer};
 use tower_http::cors::CorsLayer;
+use traffic::Connected;
 
 /// How long, after everything was cut, tasks may take to notice. Only a handler that blocks its thread takes any time.
 const UNWIND: Duration = Duration::from_millis(500);
@@ -85,6 +89,8 @@ pub struct Settings {
     pub wording: Wording,
     /// Which pages of other origins may read; none by default.
     pub cors: Option<CorsLayer>,
+    /// Where calls and connections are counted.
+    pub traffic: Arc<Traffic>,
 }
 
 impl Default for Settings {
@@ -97,6 +103,7 @@ impl Default for Settings {
             entrance: EntranceLayer::new(None, is_health),
             wording: wordless,
             cors: None,
+            traffic: Arc::default(),
         }
     }
 }
@@ -146,16 +153,19 @@ pub async fn serve<A: Accept>(
     let service = PanicLayer::new(settings.wording).layer(entrance.layer(service));
     // In front of the entrance: a browser asks without credentials whether it may show some, and reads refusals too.
     let service = option_layer(settings.cors.clone()).layer(service);
+    let traffic = settings.traffic.clone();
+    let service = TrafficLayer(traffic.clone()).layer(service);
     let cut = Arc::new(AtomicU64::new(0));
-    let mut room = Room::new(&settings.connections);
+    let mut room = Room::new(&settings.connections, traffic.clone());
     let mut accepted = 0;
     let settings = Arc::new(settings);
     while let Some((io, place)) = shutdown.run_until_cancelled(room.next(&mut acceptor)).await {
         accepted += 1;
         let (service, stop, cut) = (service.clone(), stop.clone(), cut.clone());
         let (settings, streams) = (settings.clone(), tasks.clone());
+        let connected = Connected::on(&traffic);
         tasks.spawn(async move {
-            let _place = place;
+            let _place = (place, connected);
             if connection::run(io, service, &settings, streams, &stop).await == End::Cut {
                 cut.fetch_add(1, Ordering::Relaxed);
             }
@@ -169,5 +179,5 @@ pub async fn serve<A: Accept>(
             tracing::error!(tasks = tasks.len(), "tasks that block their threads are left behind");
         }
     }
-    Outcome { accepted, cut: cut.load(Ordering::Relaxed), refused: room.refused }
+    Outcome { accepted, cut: cut.load(Ordering::Relaxed), refused: traffic.refused.load(Ordering::Relaxed) }
 }

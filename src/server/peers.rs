@@ -3,11 +3,13 @@ use super::{
     Connections,
     accept::{self, Accept},
     peer::{Peer, network},
+    traffic::Traffic,
 };
+use crate::measure;
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tokio::{
@@ -23,7 +25,7 @@ pub(super) struct Room {
     free: Arc<Semaphore>,
     most: usize,
     peers: Peers,
-    pub refused: u64,
+    traffic: Arc<Traffic>,
     said_full: Said,
     said_refused: Said,
 }
@@ -32,12 +34,12 @@ pub(super) struct Room {
 pub(super) type Place = (OwnedSemaphorePermit, Seat);
 
 impl Room {
-    pub fn new(connections: &Connections) -> Self {
+    pub fn new(connections: &Connections, traffic: Arc<Traffic>) -> Self {
         Self {
             free: Arc::new(Semaphore::new(connections.max_connections.min(Semaphore::MAX_PERMITS))),
             most: connections.max_connections,
             peers: Peers::new(connections.max_connections_per_peer),
-            refused: 0,
+            traffic,
             said_full: Said::default(),
             said_refused: Said::default(),
         }
@@ -52,12 +54,13 @@ impl Room {
                 return ((io, peer), (slot, seat));
             }
             drop(io);
-            self.refused += 1;
+            let refused = self.traffic.refused.fetch_add(1, Ordering::Relaxed) + 1;
+            measure::refused_by("max_connections_per_peer");
             if self.said_refused.is_due(Instant::now()) {
                 tracing::warn!(
                     peer = %peer.address,
                     max_connections_per_peer = self.peers.most,
-                    refused_so_far = self.refused,
+                    refused_so_far = refused,
                     "a peer has as many connections as it may; new ones of it are closed"
                 );
             }

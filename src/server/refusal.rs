@@ -1,6 +1,7 @@
 //! What the transport itself says to a caller. The application has its own mapping; these are the few answers that no
 //! handler can give, because the handler is gone, late or broken.
 use crate::access::Denied;
+use crate::measure;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, header::CONTENT_TYPE};
 use http_body::Frame;
@@ -34,6 +35,7 @@ pub fn denied(denied: Denied) -> Status {
         Denied::Wrong => ("CREDENTIALS_WRONG", "the credentials are not good here".to_owned()),
         Denied::Expired => ("CREDENTIALS_EXPIRED", "the token has expired; get a new one".to_owned()),
         Denied::Busy { most_waiting, retry_after } => {
+            measure::refused_by("credential_checks");
             let limit = [("limit", "credential_checks"), ("limit_value", &most_waiting.to_string())]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()));
             let mut details = ErrorDetails::with_error_info("OVERLOADED", DOMAIN, HashMap::from(limit));
@@ -58,6 +60,7 @@ pub fn lease_over() -> Status {
 
 /// More headers than a call may have.
 pub fn headers_too_large(bytes: usize, most: u32) -> Status {
+    measure::refused_by("max_header_bytes");
     let details = ErrorDetails::with_error_info("HEADERS_TOO_LARGE", DOMAIN, bound("max_header_bytes", &most));
     let text = format!("the headers of the call have {bytes} bytes, above the limit of {most}");
     Status::with_error_details(Code::ResourceExhausted, text, details)
@@ -65,6 +68,7 @@ pub fn headers_too_large(bytes: usize, most: u32) -> Status {
 
 /// The body of a request has taken longer than the server waits for one.
 pub fn request_too_slow(most: Duration) -> Status {
+    measure::refused_by("body_timeout");
     let most = humantime::format_duration(most);
     let mut details = ErrorDetails::with_error_info("REQUEST_TOO_SLOW", DOMAIN, bound("body_timeout", &most));
     details.set_retry_info(Some(RETRY_SOON));
