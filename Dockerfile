@@ -1,5 +1,5 @@
-# A small image of the server: the binary, the C library it is linked with, a user, and nothing else; no shell, no package
-# manager. `docs/deploy.md` has the commands, and says which parts of this file are tried in CI and how.
+# A small image of the server: the binary, the C library it is linked with, a user, and nothing else; no shell, nothing
+# that installs packages. `docs/deploy.md` has the commands, and says which parts of this file are tried in CI and how.
 #
 # Reproducible: the base is pinned by digest, crates by Cargo.lock, times by SOURCE_DATE_EPOCH; two builds of one commit
 # give the same files.

@@ -31,9 +31,9 @@ until_true() {
 of() { systemctl show --property "$1" --value tasktally; }
 is() { [ "$(of "$1")" = "$2" ] || { echo "$1 is $(of "$1"), not $2"; return 1; }; }
 # The page's commands, each shown as it runs.
-page() { (cd /root/tasktally && timeout 60 bash -xeuo pipefail "$1"); }
+page() { (cd /srv/tasktally && timeout 60 bash -xeuo pipefail "$1"); }
 installs() {
-  page /root/install.sh && token=$(grep -o 'tt_[A-Za-z0-9_-]*' /tmp/out | head -1) && [ -n "$token" ] &&
+  page /srv/install.sh && token=$(grep -o 'tt_[A-Za-z0-9_-]*' /tmp/out | head -1) && [ -n "$token" ] &&
     [ "$(stat -c %a /etc/tasktally/credentials.toml)" = 600 ] && is ActiveState active
 }
 
@@ -101,15 +101,15 @@ gives_up_on_loops() {
 }
 speaks_tls() {
   rm /etc/systemd/system/tasktally.service.d/z.conf
-  cd /root/tasktally || return
+  cd /srv/tasktally || return
   sed -i s/^#TASKTALLY_LISTEN=127/TASKTALLY_LISTEN=127/ /etc/tasktally/tasktally.env
   local new="openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30"
-  $new -subj /CN=authority -keyout /root/ca.key -out /root/ca.crt &&
+  $new -subj /CN=authority -keyout /srv/ca.key -out /srv/ca.crt &&
     $new -subj /CN=localhost -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE \
-      -CA /root/ca.crt -CAkey /root/ca.key -keyout tls.key -out tls.crt || return
+      -CA /srv/ca.crt -CAkey /srv/ca.key -keyout tls.key -out tls.crt || return
   systemctl reset-failed tasktally
-  page /root/tls.sh && until_true $health &&
-    TASKTALLY_TOKEN=$token tasktally get --address https://localhost:50051 --tls-ca /root/ca.crt
+  page /srv/tls.sh && until_true $health &&
+    TASKTALLY_TOKEN=$token tasktally get --address https://localhost:50051 --tls-ca /srv/ca.crt
 }
 
 check "installs by the commands of docs/deploy.md, starts by systemd's own hand, and is ready" installs

@@ -18,16 +18,16 @@ mount -t overlay -o "lowerdir=/,upperdir=$dir/upper,workdir=$dir/work" overlay "
 }
 machine=$dir/machine
 # What docs/deploy.md tells its readers to type, where they type it.
-repository=$machine/root/tasktally
+repository=$machine/srv/tasktally
 mkdir -p "$repository/target/release"
 install "$binary" "$repository/target/release/tasktally"
 cp -r deploy "$repository/"
-cp tests/deploy/unit-inside.sh "$machine/root/"
+cp tests/deploy/unit-inside.sh "$machine/srv/"
 page() { awk -v start="^\`\`\`sh $1\$" '$0 ~ start { within = 1; next } /^```/ { within = 0 } within' docs/deploy.md; }
-page systemd >"$machine/root/install.sh"
-page systemd-tls >"$machine/root/tls.sh"
+page systemd >"$machine/srv/install.sh"
+page systemd-tls >"$machine/srv/tls.sh"
 # For systemd-analyze, before anything is installed by the page.
-ln -s /root/tasktally/target/release/tasktally "$machine/usr/bin/tasktally"
+ln -s /srv/tasktally/target/release/tasktally "$machine/usr/bin/tasktally"
 cp "$unit" "$machine/etc/systemd/system/"
 # A machine of its own, also by name.
 echo 0123456789abcdef0123456789abcdef >"$machine/etc/machine-id"
@@ -50,11 +50,11 @@ rm "$machine/usr/bin/tasktally" "$machine/etc/systemd/system/tasktally.service"
 cat >"$machine/etc/systemd/system/tasktally-check.service" <<'UNIT'
 [Service]
 Type=oneshot
-ExecStart=/bin/bash -c 'bash /root/unit-inside.sh >/root/said 2>&1; systemctl --no-block poweroff'
+ExecStart=/bin/bash -c 'bash /srv/unit-inside.sh >/srv/said 2>&1; systemctl --no-block poweroff'
 UNIT
 timeout 120 systemd-nspawn --quiet --directory "$machine" --boot --register=no --keep-unit --console=pipe --private-network \
   systemd.unit=tasktally-check.service </dev/null >"$dir/boot" 2>&1
-cat "$machine/root/said" 2>/dev/null || {
+cat "$machine/srv/said" 2>/dev/null || {
   echo "FAILED  unit: the machine did not boot"
   cat "$dir/boot"
 }
