@@ -17,7 +17,7 @@ const FILES: [&str; 6] = [
 ];
 
 /// Methods whose server side answers with messages encoded ahead, so that one encoding serves many callers.
-const ANSWERED_ENCODED: [&str; 1] = ["WatchRealtime"];
+const ANSWERED_ENCODED: [&str; 2] = ["WatchRealtime", "WatchStatistics"];
 
 /// Methods whose server side reads its messages itself, off the wire.
 const READ_OFF_THE_WIRE: [&str; 2] = ["IngestEvents", "StreamEvents"];

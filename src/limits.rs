@@ -286,6 +286,10 @@ pub const WATCH_HEARTBEAT_DEFAULT: Duration = Duration::from_secs(5);
 /// Largest interval of either kind: a stall should show within the hour.
 pub const WATCH_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// Questions that watches of WatchStatistics have in a queue at a time, all of them together: however many they are,
+/// others have room, and events their turn.
+pub const WATCH_QUESTIONS: usize = 4;
+
 /// Age of a message when it is handed to the transport, at most.
 pub const WATCH_MESSAGE_AGE: Duration = Duration::from_millis(100);
 

@@ -192,7 +192,11 @@ fn routes(api: &Api, health: &Health, reflection: Reflection) -> Routes {
 
 /// The streams that only the server can end: a watch whose client reads nothing is never polled again.
 fn is_endless(path: &str) -> bool {
-    let ours = ["/tasktally.v1.StatisticsService/WatchRealtime", "/tasktally.v1.AdminService/Backup"];
+    let ours = [
+        "/tasktally.v1.StatisticsService/WatchRealtime",
+        "/tasktally.v1.StatisticsService/WatchStatistics",
+        "/tasktally.v1.AdminService/Backup",
+    ];
     ours.contains(&path) || server::is_library_stream(path) || crate::http::is_stream(path)
 }
 

@@ -1,7 +1,7 @@
 //! What a client asks, as bytes: each is refused with every bad field, or good for a question.
 
 use prost::Message;
-use tasktally::api::decode;
+use tasktally::api::decode::{self, Pace};
 use tasktally::api::proto::v1;
 use tasktally::engine::Workspace;
 use tasktally::event::{AccountSid, DAY_MS};
@@ -12,13 +12,18 @@ use super::data::NOW;
 /// The first byte says which question the rest is.
 pub fn question(input: &[u8]) {
     let Some((which, message)) = input.split_first() else { return };
-    match which % 6 {
+    match which % 8 {
         0 => read(message, decode::realtime).map(drop),
         1 => read(message, decode::cumulative).map(|asked| cumulative(&asked)),
         2 => read(message, decode::statistics).map(|asked| cumulative(&asked)),
-        3 => read(message, decode::watch_realtime).map(|asked| {
-            assert!(asked.min_interval >= limits::WATCH_MIN_INTERVAL_MIN && asked.heartbeat >= asked.min_interval);
-            assert!(asked.heartbeat <= limits::WATCH_INTERVAL_MAX);
+        3 => read(message, decode::watch_realtime).map(|asked| pace(asked.pace)),
+        6 => read(message, decode::series).map(|asked| {
+            assert!(asked.bucket_s >= 1);
+            cumulative(&asked.of);
+        }),
+        7 => read(message, decode::watch_statistics).map(|asked| {
+            pace(asked.pace);
+            cumulative(&asked.of);
         }),
         4 => read(message, |request: v1::ListWorkspacesRequest| {
             decode::workspace_page(request.clone()).inspect(|page| {
@@ -52,6 +57,11 @@ fn read<Q: Message + Default, A, V>(message: &[u8], ask: impl Fn(Q) -> Result<A,
             None
         }
     }
+}
+
+fn pace(Pace { min_interval, heartbeat }: Pace) {
+    assert!(min_interval >= limits::WATCH_MIN_INTERVAL_MIN && heartbeat >= min_interval);
+    assert!(heartbeat <= limits::WATCH_INTERVAL_MAX);
 }
 
 fn cumulative(asked: &decode::CumulativeRequest) {

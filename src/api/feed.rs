@@ -1,8 +1,9 @@
-//! One feed for each (workspace, channel) that somebody watches: the state, encoded once for all its watchers.
+//! One feed for each thing that somebody watches: the state, encoded once for all its watchers.
 //!
 //! Invariants of a [`Feed`]:
-//! - no two encodings begin within [`ENCODING_INTERVAL`];
-//! - a frame that is handed out shows the latest figures, and is at most [`MOST_FRAME_AGE`] old;
+//! - no two encodings, and no two questions, begin within [`ENCODING_INTERVAL`];
+//! - a frame that is handed out shows the latest figures, or those of a moment after its watcher wanted them, and it has
+//!   been there for at most [`MOST_FRAME_AGE`];
 //! - `version` grows exactly when figures change: not with the revision, the moment or the age.
 
 use std::collections::HashMap;
@@ -18,12 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::bell::Bell;
 use super::codec::Encoded;
-use super::encode::{self, Links, Stamp};
-use super::proto::v1;
-use crate::engine::{ChannelFilter, Realtime};
+use super::encode::Links;
+use super::source::{Asked, Asking, Source};
 use crate::event::WorkspaceSid;
 use crate::limits;
-use crate::pipeline::{Stamped, Topic};
+use crate::pipeline::AskError;
 
 /// Least time between two encodings of one feed.
 pub const ENCODING_INTERVAL: Duration = limits::WATCH_MIN_INTERVAL_MIN;
@@ -31,54 +31,27 @@ pub const ENCODING_INTERVAL: Duration = limits::WATCH_MIN_INTERVAL_MIN;
 /// The oldest that a frame may be when it is handed to the transport.
 pub const MOST_FRAME_AGE: Duration = limits::WATCH_MESSAGE_AGE;
 
-/// Where the figures of a feed come from: a [`Topic`], but for tests.
-pub trait Source: Send + Sync + 'static {
-    /// The state now.
-    fn latest(&self) -> Stamped<Arc<Realtime>>;
-
-    /// Ticks after each change of the figures, and in the end.
-    fn subscribe(&self) -> watch::Receiver<u64>;
-
-    /// Whether there is nothing any more that the figures could be of; to be asked after [`Source::latest`].
-    fn has_ended(&self) -> bool;
-}
-
-impl Source for Topic {
-    fn latest(&self) -> Stamped<Arc<Realtime>> {
-        Topic::latest(self)
-    }
-
-    fn subscribe(&self) -> watch::Receiver<u64> {
-        Topic::subscribe(self)
-    }
-
-    fn has_ended(&self) -> bool {
-        Topic::has_ended(self)
-    }
-}
-
-type Key = (WorkspaceSid, ChannelFilter);
-type Feeds<S> = Mutex<HashMap<Key, Weak<Feed<S>>>>;
+type Feeds<S> = Mutex<HashMap<<S as Source>::Key, Weak<Feed<S>>>>;
 
 /// How a state is written for those who watch.
-pub type Form = fn(v1::WorkspaceRealtimeStatistics) -> Encoded;
+pub type Form<S> = fn(<S as Source>::Message) -> Encoded;
 
 /// All feeds of one form. A feed lives as long as its watchers.
 pub struct Hub<S: Source> {
     links: Arc<Links>,
-    form: Form,
+    form: Form<S>,
     feeds: Arc<Feeds<S>>,
     stop: CancellationToken,
 }
 
-/// The figures of one (workspace, channel), for its watchers.
+/// The figures of one key, for its watchers.
 pub struct Feed<S: Source> {
-    key: Key,
+    key: S::Key,
     source: Arc<S>,
     ticks: watch::Receiver<u64>,
     links: Arc<Links>,
-    form: Form,
-    kept: Mutex<Option<Kept>>,
+    form: Form<S>,
+    board: Mutex<Board<S>>,
     hub: Weak<Feeds<S>>,
     /// Rung by the feed's crier when there may be something new.
     bell: Bell,
@@ -87,20 +60,32 @@ pub struct Feed<S: Source> {
     _deserted: oneshot::Sender<Infallible>,
 }
 
+/// What a feed knows.
+struct Board<S: Source> {
+    kept: Option<Kept<S>>,
+    is_asking: bool,
+    /// Those who asked too much are told when to come again.
+    not_before: Option<Instant>,
+    /// Why there is nothing more.
+    failure: Option<AskError>,
+}
+
 /// A state, encoded.
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub message: Encoded,
     /// Which figures it shows.
     pub version: u64,
-    /// Just before its figures were read.
+    /// Just before its figures were read, or asked for.
     pub encoded_at: Instant,
+    /// When its figures were there: as `encoded_at`, but where they had to be asked for.
+    arrived_at: Instant,
 }
 
 /// The latest frame, what it shows, and the tick up to which that is known to be the latest.
-struct Kept {
+struct Kept<S: Source> {
     frame: Frame,
-    figures: Arc<Realtime>,
+    figures: S::Figures,
     tick: u64,
 }
 
@@ -118,26 +103,31 @@ pub enum Want {
 /// What a feed has for a watcher.
 #[derive(Debug)]
 pub enum Offer {
-    Frame(Frame),
+    /// With the tick up to which there is nothing newer.
+    Frame(Frame, u64),
     /// There will be one, but not before this moment.
     NotBefore(Instant),
-    /// The figures are still the same.
-    Unchanged,
+    /// It has been asked for: the bell will ring.
+    Asked,
+    /// The figures were still the same at this tick.
+    Unchanged(u64),
+    /// There will be none any more.
+    Over(AskError),
 }
 
 impl<S: Source> Hub<S> {
     /// Feeds end when `stop` is cancelled.
-    pub fn new(links: Arc<Links>, form: Form, stop: CancellationToken) -> Hub<S> {
+    pub fn new(links: Arc<Links>, form: Form<S>, stop: CancellationToken) -> Hub<S> {
         Hub { links, form, feeds: Arc::default(), stop }
     }
 
-    /// The feed of this workspace and channel; `source` is used if there is none yet. To be asked within a runtime.
-    pub fn feed(&self, workspace: WorkspaceSid, channel: ChannelFilter, source: Arc<S>) -> Arc<Feed<S>> {
-        let key = (workspace, channel);
+    /// The feed of the source's key; the source itself is used if there is none yet. To be asked within a runtime.
+    pub fn feed(&self, source: Arc<S>) -> Arc<Feed<S>> {
+        let key = source.key();
         let mut feeds = locked(&self.feeds);
         let found = feeds.get(&key).and_then(Weak::upgrade);
         // One that has ended gives way: the workspace was forgotten and has begun anew.
-        if let Some(feed) = found.as_ref().filter(|feed| !feed.has_ended()) {
+        if let Some(feed) = found.as_ref().filter(|feed| !feed.is_over()) {
             return feed.clone();
         }
         let (_deserted, deserted) = oneshot::channel();
@@ -148,7 +138,7 @@ impl<S: Source> Hub<S> {
             source,
             links: self.links.clone(),
             form: self.form,
-            kept: Mutex::default(),
+            board: Mutex::new(Board { kept: None, is_asking: false, not_before: None, failure: None }),
             hub: Arc::downgrade(&self.feeds),
             bell: Bell::default(),
             is_stopping: AtomicBool::new(self.stop.is_cancelled()),
@@ -194,7 +184,7 @@ impl<S: Source> Feed<S> {
     }
 
     pub fn workspace(&self) -> WorkspaceSid {
-        self.key.0
+        self.source.workspace()
     }
 
     /// Whether there is nothing any more to watch; to be asked after [`Feed::offer`].
@@ -202,38 +192,94 @@ impl<S: Source> Feed<S> {
         self.source.has_ended()
     }
 
-    pub fn offer(&self, want: Want, now: Instant) -> Offer {
-        let mut kept = locked(&self.kept);
-        // The tick is read before the state: a state that is newer than its tick is only looked at once more.
-        let tick = *self.ticks.borrow();
-        if let Some(kept) = kept.as_mut() {
-            let latest = kept.tick == tick || kept.figures.same_figures(&self.source.latest().answer);
-            if latest {
-                kept.tick = tick;
-                if matches!(want, Want::OtherThan(version) if version == kept.frame.version) {
-                    return Offer::Unchanged;
-                }
-                if want.is_met_by(&kept.frame) && now - kept.frame.encoded_at <= MOST_FRAME_AGE {
-                    return Offer::Frame(kept.frame.clone());
-                }
-            }
-            let not_before = kept.frame.encoded_at + ENCODING_INTERVAL;
-            if now < not_before {
-                return Offer::NotBefore(not_before);
-            }
-        }
-        let encoded = self.encode(kept.as_ref(), tick, now);
-        Offer::Frame(kept.insert(encoded).frame.clone())
+    /// Whether nobody gets anything here any more.
+    fn is_over(&self) -> bool {
+        self.has_ended() || locked(&self.board).failure.is_some()
     }
 
-    fn encode(&self, before: Option<&Kept>, tick: u64, now: Instant) -> Kept {
-        let stamped = self.source.latest();
-        let realtime = encode::realtime(Stamp::of(&self.links, self.key.0, &stamped), &stamped.answer);
-        let message = (self.form)(realtime);
-        let version =
-            before.map_or(0, |before| before.frame.version + u64::from(!before.figures.same_figures(&stamped.answer)));
-        Kept { frame: Frame { message, version, encoded_at: now }, figures: stamped.answer, tick }
+    /// `since` is when the watcher was first told that what it wants has been asked for: what was read after that will do,
+    /// though things have gone on.
+    pub fn offer(self: &Arc<Self>, want: Want, since: Option<Instant>, now: Instant) -> Offer {
+        let mut board = locked(&self.board);
+        if let Some(failure) = &board.failure {
+            return Offer::Over(failure.clone());
+        }
+        // The tick is read before the state: a state that is newer than its tick is only looked at once more.
+        let tick = *self.ticks.borrow();
+        let mut not_before = board.not_before;
+        if let Some(kept) = board.kept.as_mut() {
+            if kept.tick != tick && self.source.latest().is_some_and(|latest| S::same(&kept.figures, &latest.answer)) {
+                kept.tick = tick;
+            }
+            if kept.tick == tick || since.is_some_and(|since| kept.frame.encoded_at >= since) {
+                if matches!(want, Want::OtherThan(version) if version == kept.frame.version) {
+                    return Offer::Unchanged(kept.tick);
+                }
+                if want.is_met_by(&kept.frame) && now - kept.frame.arrived_at <= MOST_FRAME_AGE {
+                    return Offer::Frame(kept.frame.clone(), kept.tick);
+                }
+            }
+            not_before = not_before.max(Some(kept.frame.encoded_at + ENCODING_INTERVAL));
+        }
+        if let Some(not_before) = not_before.filter(|not_before| now < *not_before) {
+            return Offer::NotBefore(not_before);
+        }
+        if let Some(stamped) = self.source.latest() {
+            let frame = self.write(&mut board, Asked { asked_at: now, tick, stamped }, now);
+            return Offer::Frame(frame, tick);
+        }
+        if !board.is_asking {
+            board.is_asking = true;
+            let asking = self.source.clone().ask();
+            tokio::spawn(receive(Arc::downgrade(self), asking));
+        }
+        Offer::Asked
     }
+
+    fn write(&self, board: &mut Board<S>, asked: Asked<S::Figures>, arrived_at: Instant) -> Frame {
+        let Asked { asked_at, tick, stamped } = asked;
+        let message = (self.form)(S::message(&self.links, self.workspace(), &stamped));
+        let version = board
+            .kept
+            .as_ref()
+            .map_or(0, |before| before.frame.version + u64::from(!S::same(&before.figures, &stamped.answer)));
+        let frame = Frame { message, version, encoded_at: asked_at, arrived_at };
+        board.kept = Some(Kept { frame: frame.clone(), figures: stamped.answer, tick });
+        frame
+    }
+
+    fn take(&self, answer: Result<Asked<S::Figures>, AskError>) {
+        let mut board = locked(&self.board);
+        board.is_asking = false;
+        board.not_before = None;
+        match answer {
+            Ok(asked) => drop(self.write(&mut board, asked, Instant::now())),
+            // The watch goes on, later than it should.
+            Err(AskError::Overloaded(full)) => {
+                board.not_before = Some(Instant::now() + Duration::from_millis(full.retry_after_ms));
+            }
+            Err(failure) => board.failure = Some(failure),
+        }
+    }
+
+    /// Wakes everybody who waits.
+    async fn ring(&self) {
+        let mut place = Some(0);
+        while let Some(from) = place {
+            place = self.bell.ring_from(from);
+            if place.is_some() {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// Waits for what was asked for, and tells the watchers.
+async fn receive<S: Source>(feed: Weak<Feed<S>>, asking: Asking<S::Figures>) {
+    let answer = asking.await;
+    let Some(feed) = feed.upgrade() else { return };
+    feed.take(answer);
+    feed.ring().await;
 }
 
 /// Tells the watchers of a feed, from a task of the runtime: the owner of the figures wakes one task, however many watch.
@@ -254,13 +300,7 @@ async fn cry<S: Source>(
         if is_over {
             feed.is_stopping.store(true, Ordering::Release);
         }
-        let mut place = Some(0);
-        while let Some(from) = place {
-            place = feed.bell.ring_from(from);
-            if place.is_some() {
-                tokio::task::yield_now().await;
-            }
-        }
+        feed.ring().await;
         if is_over {
             return;
         }

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Semaphore;
+
 use super::ApiLimits;
 use super::status::ApiError;
 use crate::event::AccountSid;
+use crate::limits;
 
 /// Who watches. Taken once a watch and given back once; nothing in between looks here.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub struct Seats {
     /// Messages of all watches, and changes that were never sent since a newer one was there.
     sent: AtomicU64,
     conflated: AtomicU64,
+    /// Taken by a watch for as long as it has a question in a queue.
+    questions: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +42,8 @@ impl Seats {
     pub fn new(limits: &ApiLimits) -> Arc<Seats> {
         let (most, most_of_account) = (limits.max_watchers, limits.max_watchers_per_account);
         let [sent, conflated] = [const { AtomicU64::new(0) }; 2];
-        Arc::new(Seats { most, most_of_account, taken: Mutex::default(), sent, conflated })
+        let questions = Arc::new(Semaphore::new(limits::WATCH_QUESTIONS));
+        Arc::new(Seats { most, most_of_account, taken: Mutex::default(), sent, conflated, questions })
     }
 
     /// How many watch.
@@ -53,6 +59,11 @@ impl Seats {
     /// Changes of figures that were skipped, since a newer one was there when a watcher could take a message.
     pub fn conflated(&self) -> u64 {
         self.conflated.load(Ordering::Relaxed)
+    }
+
+    /// The turns of the watches that have to ask for their figures.
+    pub fn questions(&self) -> &Arc<Semaphore> {
+        &self.questions
     }
 
     /// # Errors

@@ -5,6 +5,7 @@ use tonic::{Request, Response, Status};
 use super::decode::{self, CumulativeRequest, RealtimeRequest, SeriesRequest};
 use super::encode::{self, Stamp};
 use super::feed::Hub;
+use super::inquiry::Inquiry;
 use super::proto::v1::{self, statistics_service_server::StatisticsService};
 use super::status::ApiError;
 use super::watch::Watch;
@@ -16,12 +17,14 @@ use crate::pipeline::{AskError, CumulativeQuestion, Role, SeriesQuestion, Stampe
 pub struct Statistics {
     pub(super) api: Api,
     pub(super) hub: Hub<Topic>,
+    pub(super) statistics_hub: Hub<Inquiry>,
 }
 
 impl Statistics {
     pub fn new(api: Api) -> Statistics {
         let hub = Hub::new(api.links.clone(), watch::message, api.stop.clone());
-        Statistics { api, hub }
+        let statistics_hub = Hub::new(api.links.clone(), watch::statistics_message, api.stop.clone());
+        Statistics { api, hub, statistics_hub }
     }
 
     fn stamp<T>(&self, workspace: WorkspaceSid, stamped: &Stamped<T>) -> Stamp<'_> {
@@ -94,6 +97,15 @@ impl StatisticsService for Statistics {
         request: Request<v1::WatchRealtimeRequest>,
     ) -> Result<Response<Watch<Topic>>, Status> {
         watch::open(self, request).await.map(Response::new)
+    }
+
+    type WatchStatisticsStream = Watch<Inquiry>;
+
+    async fn watch_statistics(
+        &self,
+        request: Request<v1::WatchStatisticsRequest>,
+    ) -> Result<Response<Watch<Inquiry>>, Status> {
+        watch::open_statistics(self, request).await.map(Response::new)
     }
 
     async fn list_workspaces(

@@ -139,6 +139,12 @@ impl StatisticsService for Fake {
         Err(Status::unimplemented(""))
     }
 
+    type WatchStatisticsStream = Self::WatchRealtimeStream;
+
+    async fn watch_statistics(&self, _: Request<WatchStatisticsRequest>) -> Answer<Self::WatchStatisticsStream> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn list_workspaces(&self, _: Request<ListWorkspacesRequest>) -> Answer<ListWorkspacesResponse> {
         let workspaces = self.0.lock().unwrap().workspaces.clone();
         Ok(Response::new(ListWorkspacesResponse { workspaces, next_page_token: String::new() }))

@@ -10,7 +10,7 @@ use crate::event::{Millis, Second, SecondRange};
 const DEFAULT_S: i64 = 15 * 60;
 
 /// What a question says about its interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Window {
     /// Nothing: the last 15 minutes.
     Default15,

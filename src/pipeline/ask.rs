@@ -21,7 +21,7 @@ pub struct Stamped<T> {
 }
 
 /// What a question about an interval asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CumulativeQuestion {
     pub channel: ChannelFilter,
     pub window: Window,

@@ -19,6 +19,8 @@ pub struct Topic {
     view: Mutex<View>,
     /// Ticks when the figures change.
     changes: watch::Sender<u64>,
+    /// Ticks when anything may have changed in the workspace.
+    touches: watch::Sender<u64>,
     /// The end of the last group that the owner has applied and published.
     passed: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
@@ -51,6 +53,7 @@ impl Topic {
             account: realtime.account,
             view: Mutex::new(View { revision, made_at, realtime: Arc::new(realtime) }),
             changes: watch::Sender::new(0),
+            touches: watch::Sender::new(0),
             passed,
             asked_at: AtomicI64::new(Millis::MIN.0),
             ended: AtomicBool::new(false),
@@ -88,11 +91,17 @@ impl Topic {
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.changes.send_modify(|ticks| *ticks += 1);
+        self.touches.send_modify(|ticks| *ticks += 1);
     }
 
     /// Ticks when figures change, and in the end.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Ticks whenever an event was taken of the workspace, whatever it changes, when these figures change, and in the end.
+    pub fn subscribe_to_touches(&self) -> watch::Receiver<u64> {
+        self.touches.subscribe()
     }
 
     pub(super) fn touch(&self) {
@@ -110,6 +119,7 @@ impl Topic {
     pub(super) fn publish(&self, realtime: Realtime, revision: u64, made_at: Millis) {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = !view.realtime.same_figures(&realtime);
+        let touched = changed || view.revision != revision;
         view.made_at = made_at;
         view.revision = revision;
         if changed || view.realtime.valid_until != realtime.valid_until {
@@ -118,6 +128,10 @@ impl Topic {
         drop(view);
         if changed {
             self.changes.send_modify(|ticks| *ticks += 1);
+        }
+        // Few topics have somebody who wants to know, and this is on the way of every event.
+        if touched && self.touches.receiver_count() > 0 {
+            self.touches.send_modify(|ticks| *ticks += 1);
         }
     }
 

@@ -38,15 +38,28 @@ pub struct SeriesRequest {
     pub bucket_s: i64,
 }
 
+/// How often a watcher wants a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Least time between two messages.
+    pub min_interval: Duration,
+    /// Longest time without a message; never below `min_interval`.
+    pub heartbeat: Duration,
+}
+
 /// What is now, and again and again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchRequest {
     pub workspace: WorkspaceSid,
     pub channel: ChannelFilter,
-    /// Least time between two messages.
-    pub min_interval: Duration,
-    /// Longest time without a message; never below `min_interval`.
-    pub heartbeat: Duration,
+    pub pace: Pace,
+}
+
+/// What is now and what happened in a window, and again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchStatisticsRequest {
+    pub of: CumulativeRequest,
+    pub pace: Pace,
 }
 
 pub fn realtime(request: v1::GetRealtimeRequest) -> Result<RealtimeRequest, Vec<FieldViolation>> {
@@ -109,14 +122,28 @@ pub fn watch_realtime(request: v1::WatchRealtimeRequest) -> Result<WatchRequest,
     let v1::WatchRealtimeRequest { workspace_sid, task_channel, min_interval, heartbeat_interval } = request;
     let mut bad = Violations::default();
     let workspace = bad.workspace(&workspace_sid);
-    let given_min = bad.interval("min_interval", min_interval, limits::WATCH_MIN_INTERVAL_MIN);
-    let given_heartbeat = bad.interval("heartbeat_interval", heartbeat_interval, limits::WATCH_HEARTBEAT_MIN);
-    let min_interval = given_min.unwrap_or(limits::WATCH_MIN_INTERVAL_DEFAULT);
-    if given_heartbeat.is_some_and(|heartbeat| heartbeat < min_interval) {
-        bad.add("heartbeat_interval", "must not be below min_interval");
-    }
-    let heartbeat = given_heartbeat.unwrap_or(limits::WATCH_HEARTBEAT_DEFAULT.max(min_interval));
-    bad.or(WatchRequest { workspace, channel: ChannelFilter::parse(&task_channel), min_interval, heartbeat })
+    let pace = bad.pace(min_interval, heartbeat_interval);
+    bad.or(WatchRequest { workspace, channel: ChannelFilter::parse(&task_channel), pace })
+}
+
+pub fn watch_statistics(request: v1::WatchStatisticsRequest) -> Result<WatchStatisticsRequest, Vec<FieldViolation>> {
+    let v1::WatchStatisticsRequest {
+        workspace_sid,
+        task_channel,
+        minutes,
+        start_time,
+        end_time,
+        split_by_wait_time,
+        min_interval,
+        heartbeat_interval,
+    } = request;
+    let mut bad = Violations::default();
+    let workspace = bad.workspace(&workspace_sid);
+    let window = bad.window(minutes, start_time, end_time);
+    let thresholds = bad.thresholds(&split_by_wait_time);
+    let pace = bad.pace(min_interval, heartbeat_interval);
+    let of = CumulativeRequest { workspace, channel: ChannelFilter::parse(&task_channel), window, thresholds };
+    bad.or(WatchStatisticsRequest { of, pace })
 }
 
 impl Violations {
@@ -181,6 +208,18 @@ impl Violations {
             self.add("bucket", bucket_rule(least_bucket_s(length)));
         }
         seconds
+    }
+
+    /// The defaults where intervals are absent.
+    fn pace(&mut self, min: Option<prost_types::Duration>, heartbeat: Option<prost_types::Duration>) -> Pace {
+        let given_min = self.interval("min_interval", min, limits::WATCH_MIN_INTERVAL_MIN);
+        let given_heartbeat = self.interval("heartbeat_interval", heartbeat, limits::WATCH_HEARTBEAT_MIN);
+        let min_interval = given_min.unwrap_or(limits::WATCH_MIN_INTERVAL_DEFAULT);
+        if given_heartbeat.is_some_and(|heartbeat| heartbeat < min_interval) {
+            self.add("heartbeat_interval", "must not be below min_interval");
+        }
+        let heartbeat = given_heartbeat.unwrap_or(limits::WATCH_HEARTBEAT_DEFAULT.max(min_interval));
+        Pace { min_interval, heartbeat }
     }
 
     /// `None` where it is absent, or bad and so listed.

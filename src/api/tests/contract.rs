@@ -46,6 +46,7 @@ fn the_services_have_the_methods_of_the_contract() {
             "GetCumulative(GetCumulativeRequest) WorkspaceCumulativeStatistics",
             "GetCumulativeSeries(GetCumulativeSeriesRequest) GetCumulativeSeriesResponse",
             "WatchRealtime(WatchRealtimeRequest) stream WatchRealtimeResponse",
+            "WatchStatistics(WatchStatisticsRequest) stream WatchStatisticsResponse",
             "ListWorkspaces(ListWorkspacesRequest) ListWorkspacesResponse",
             "ListTaskChannels(ListTaskChannelsRequest) ListTaskChannelsResponse",
         ]

@@ -1,146 +1,16 @@
 //! The promises of a watch, on a clock that only moves when nobody has anything to do.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod asked;
+mod scene;
 
-use prost::Message;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use tokio_stream::StreamExt;
-use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::api::encode::Links;
-use crate::api::feed::{ENCODING_INTERVAL, Hub, MOST_FRAME_AGE};
-use crate::engine::{ChannelFilter, Realtime, StatusCounts};
-use crate::event::{AccountSid, Millis, WorkspaceSid};
-use crate::pipeline::Stamped;
-
-const START: Millis = Millis(1_800_000_000_000);
-
-/// A workspace that tests change by hand.
-struct Fake {
-    started: Instant,
-    state: Mutex<(i64, Arc<Realtime>)>,
-    ticks: watch::Sender<u64>,
-    ended: AtomicBool,
-}
-
-impl Fake {
-    /// The workspace is forgotten.
-    fn end(&self) {
-        self.ended.store(true, Ordering::SeqCst);
-        self.ticks.send_modify(|tick| *tick += 1);
-    }
-
-    fn now(&self) -> i64 {
-        START.0 + i64::try_from(self.started.elapsed().as_millis()).unwrap()
-    }
-
-    /// A new revision with so many workers.
-    fn set(&self, total_workers: i64) {
-        let mut state = self.state.lock().unwrap();
-        state.0 += 1;
-        state.1 = Arc::new(Realtime { total_workers, ..empty() });
-        drop(state);
-        self.ticks.send_modify(|tick| *tick += 1);
-    }
-}
-
-impl Source for Fake {
-    fn latest(&self) -> Stamped<Arc<Realtime>> {
-        let (revision, answer) = self.state.lock().unwrap().clone();
-        Stamped { revision, as_of: Millis(self.now()), answer }
-    }
-
-    fn subscribe(&self) -> watch::Receiver<u64> {
-        self.ticks.subscribe()
-    }
-
-    fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::SeqCst)
-    }
-}
-
-fn empty() -> Realtime {
-    Realtime {
-        account: AccountSid::from_bytes([0xa; 16]),
-        activities: Arc::new([]),
-        total_workers: 0,
-        longest_waiting: None,
-        by_priority: Box::default(),
-        by_status: StatusCounts::default(),
-        total_tasks: 0,
-        valid_until: None,
-    }
-}
-
-struct Scene {
-    source: Arc<Fake>,
-    hub: Hub<Fake>,
-    stop: CancellationToken,
-}
-
-impl Scene {
-    fn new() -> Scene {
-        let source = Arc::new(Fake {
-            started: Instant::now(),
-            state: Mutex::new((1, Arc::new(empty()))),
-            ticks: watch::Sender::new(0),
-            ended: AtomicBool::new(false),
-        });
-        let stop = CancellationToken::new();
-        Scene { source, hub: Hub::new(Arc::new(Links::new("http://localhost")), message, stop.clone()), stop }
-    }
-
-    fn watch(&self, min_interval_ms: u64, heartbeat_ms: u64) -> Watch<Fake> {
-        let feed = self.hub.feed(WorkspaceSid::from_bytes([3; 16]), ChannelFilter::All, self.source.clone());
-        let pace = Pace {
-            min_interval: Duration::from_millis(min_interval_ms),
-            heartbeat: Duration::from_millis(heartbeat_ms),
-        };
-        Watch::new(feed, pace, Instant::now())
-    }
-
-    fn elapsed_ms(&self) -> i64 {
-        self.source.now() - START.0
-    }
-}
-
-/// A message, as a client sees it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Seen {
-    workers: i64,
-    revision: i64,
-    /// Since the start, in milliseconds.
-    as_of: i64,
-}
-
-fn seen(message: &Encoded) -> Seen {
-    let message = v1::WatchRealtimeResponse::decode(message.as_bytes().clone()).unwrap();
-    let realtime = message.realtime.unwrap();
-    let as_of = realtime.as_of.unwrap();
-    let as_of = as_of.seconds * 1000 + i64::from(as_of.nanos / 1_000_000) - START.0;
-    Seen { workers: realtime.total_workers, revision: realtime.revision, as_of }
-}
-
-async fn next(watch: &mut Watch<Fake>) -> Seen {
-    seen(&watch.next().await.unwrap().unwrap())
-}
-
-async fn nothing_for(watch: &mut Watch<Fake>, ms: u64) {
-    tokio::select! {
-        message = watch.next() => panic!("{:?}", message.map(|message| message.map(|message| seen(&message)))),
-        () = sleep(Duration::from_millis(ms)) => {}
-    }
-}
-
-async fn pass(ms: u64) {
-    sleep(Duration::from_millis(ms)).await;
-}
+use crate::api::feed::{ENCODING_INTERVAL, MOST_FRAME_AGE};
+use scene::*;
 
 #[tokio::test(start_paused = true)]
 async fn the_first_message_comes_at_once_and_is_complete() {

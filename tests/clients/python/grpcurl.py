@@ -68,7 +68,7 @@ def lists_methods(shell):
     methods = ["Backup", "DropDeadLetters", "ForgetWorkspace", "ListDeadLetters", "ResendDeadLetters"]
     equal(shell.grpcurl("list", ADMIN).stdout.split(), [f"{ADMIN}.{method}" for method in methods])
     methods = ["GetCumulative", "GetCumulativeSeries", "GetRealtime", "GetStatistics"]
-    methods += ["ListTaskChannels", "ListWorkspaces", "WatchRealtime"]
+    methods += ["ListTaskChannels", "ListWorkspaces", "WatchRealtime", "WatchStatistics"]
     equal(shell.grpcurl("list", STATISTICS).stdout.split(), [f"{STATISTICS}.{method}" for method in methods])
 
 

@@ -5,7 +5,7 @@ use prost::Message;
 use prost_types::Timestamp;
 
 use super::{event, full};
-use crate::api::decode::{batch, cumulative, series, watch_realtime};
+use crate::api::decode::{batch, cumulative, series, watch_realtime, watch_statistics};
 use crate::api::proto::v1::{self, RejectionReason};
 use crate::event::EventKind;
 
@@ -120,6 +120,9 @@ proptest! {
             }
             if let Ok(request) = v1::GetCumulativeSeriesRequest::decode(bytes) {
                 let _ = series(request);
+            }
+            if let Ok(request) = v1::WatchStatisticsRequest::decode(bytes) {
+                let _ = watch_statistics(request);
             }
             if let Ok(request) = v1::WatchRealtimeRequest::decode(bytes) {
                 let _ = watch_realtime(request);

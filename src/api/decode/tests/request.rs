@@ -164,6 +164,25 @@ fn more_than_1000_buckets_are_refused_with_the_least_that_fits_where_the_clock_i
 }
 
 #[test]
+fn watch_statistics_reads_as_get_statistics_and_watch_realtime() {
+    let second = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    let request = v1::WatchStatisticsRequest {
+        workspace_sid: sid("WS", '3'),
+        task_channel: "voice".into(),
+        split_by_wait_time: vec![4],
+        min_interval: second(1),
+        heartbeat_interval: second(2),
+        ..Default::default()
+    };
+    let of = v1::GetCumulativeRequest { task_channel: "voice".into(), ..split(&[4]) };
+    let pace = Pace { min_interval: Duration::from_secs(1), heartbeat: Duration::from_secs(2) };
+    let read = watch_statistics(request.clone()).unwrap();
+    assert_eq!(read, WatchStatisticsRequest { of: cumulative(of).unwrap(), pace });
+    let bad = v1::WatchStatisticsRequest { minutes: Some(0), heartbeat_interval: second(0), ..request };
+    assert_eq!(fields(watch_statistics(bad)), ["minutes", "heartbeat_interval"]);
+}
+
+#[test]
 fn get_statistics_reads_as_get_cumulative() {
     let request = v1::GetStatisticsRequest {
         workspace_sid: sid("WS", '3'),
@@ -192,7 +211,7 @@ fn watch(
         heartbeat_interval: heartbeat_interval.map(duration),
     });
     match read {
-        Ok(WatchRequest { min_interval, heartbeat, .. }) => Ok((min_interval, heartbeat)),
+        Ok(WatchRequest { pace: Pace { min_interval, heartbeat }, .. }) => Ok((min_interval, heartbeat)),
         Err(violations) => Err(fields::<()>(Err(violations))),
     }
 }
