@@ -6,11 +6,13 @@
 
 mod bounds;
 mod counting;
+mod demo;
+mod greeting;
 mod keeping;
 mod listening;
 
-use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +28,7 @@ use crate::api::encode::Links;
 use crate::api::intake::Intake;
 use crate::api::seats::Seats;
 use crate::api::{self, Api};
-use crate::config::{Reflection, ServeConfig, reachable};
+use crate::config::{Reflection, ServeConfig};
 use crate::journal::{Journal, OpenError};
 use crate::letters::{Letters, Place};
 use crate::pipeline::{self, JournalHealth, Pipeline, RecoveryError, Running, SystemClock};
@@ -34,6 +36,7 @@ use crate::server::{self, EntranceLayer, Health, Outcome};
 use crate::tls::TlsError;
 
 use bounds::{api_limits, letter_bounds, settings};
+use greeting::greet;
 use keeping::Keeping;
 use listening::{Identity, Ports, Serving};
 
@@ -69,6 +72,13 @@ pub enum ServeError {
     Open(#[from] OpenError),
     #[error("cannot read the journal: {0}")]
     Recover(#[from] RecoveryError),
+    #[error("cannot begin the demo: {0}")]
+    Demo(String),
+    #[error(
+        "{} is not empty, and --demo makes its events up: give a directory that is new, or leave --data-dir out, and \
+         nothing is kept", .0.display()
+    )]
+    DemoOverData(PathBuf),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     #[error("cannot go on: {0}; what was acknowledged is on the disk, as far as that kept it")]
@@ -92,6 +102,7 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     if config.access.is_open_by_accident(config.listen) {
         return Err(ServeError::Unprotected(config.listen));
     }
+    demo::check_data_dir(&config)?;
     let gate = open_gate(&config).await?;
     let connections = listening::connections(&config.connections);
     let identity = Identity::load(&config.tls, config.connections.max_handshakes)?;
@@ -148,7 +159,8 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
         }
     };
     health.serving().await;
-    greet(&config, address, &besides.greeting());
+    let demo = config.demo.then(|| demo::begin(&config, address, stop.clone())).transpose()?;
+    greet(&config, address, &besides.greeting(), demo.as_deref());
 
     let life = Life { config, pipeline, health, stop, serving, besides };
     life.live(running, signals).await
@@ -236,34 +248,6 @@ fn start(
         "recovered"
     );
     pipeline::start(settings, clock, journal, recovered, &config.data_dir, pipeline).map_err(ServeError::Thread)
-}
-
-/// Says on standard output where the server is and how to try it. A closed standard output is no trouble.
-fn greet(config: &ServeConfig, address: SocketAddr, besides: &str) {
-    let data = if config.ephemeral {
-        "nowhere: --ephemeral, every event is gone when this process ends".to_owned()
-    } else {
-        std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()).display().to_string()
-    };
-    let host = reachable(address);
-    let (url, ca, security) = if config.tls.is_on() {
-        (format!("https://{host}"), " --tls-ca CA.pem", "-cacert CA.pem")
-    } else {
-        (host.clone(), "", "-plaintext")
-    };
-    let (token, header) = match config.access.settings() {
-        Some(_) => (" --token-file FILE", " -H 'authorization: Bearer TOKEN'"),
-        None => ("", ""),
-    };
-    let _ = writeln!(
-        std::io::stdout(),
-        "tasktally {version} listens on {address}\n\
-         data   {data}\n\
-         {besides}\
-         try    tasktally simulate --backfill 1h --address {url}{ca}{token}\n       \
-         grpcurl {security}{header} {host} tasktally.v1.StatisticsService/ListWorkspaces",
-        version = env!("CARGO_PKG_VERSION"),
-    );
 }
 
 /// SIGTERM and SIGINT.

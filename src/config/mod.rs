@@ -67,6 +67,7 @@ const EXAMPLES: &str = "\
 Examples:
   tasktally                            serve on 127.0.0.1:50051, data in
                                        ./tasktally-data
+  tasktally --demo                     a first look: with a simulated centre
   tasktally --ephemeral                try it without disk
   tasktally simulate --backfill 1h     an hour of a contact centre's events
   tasktally get                        the statistics, or the workspaces
@@ -178,7 +179,9 @@ fn checked(mut config: Box<ServeConfig>, given: Option<&ArgMatches>) -> Result<B
     let is_given = |name: &str| given.is_some_and(|given| given.value_source(name) != Some(ValueSource::DefaultValue));
     config.bounds.fit(is_given);
     config.connections.fit(is_given);
-    match config.bounds.contradiction().or_else(|| config.connections.contradiction()) {
+    config.ephemeral |= config.demo && !is_given("data_dir");
+    let contradiction = config.bounds.contradiction().or_else(|| config.connections.contradiction());
+    match contradiction.or_else(|| config.demo_contradiction()) {
         None => Ok(config),
         Some(why) => {
             let mut cli = Cli::command();

@@ -29,6 +29,11 @@ pub struct ServeConfig {
     #[arg(long, env = "TASKTALLY_EPHEMERAL", value_parser = BoolishValueParser::new())]
     pub ephemeral: bool,
 
+    /// Show a simulated contact centre, made up, beside the server: hours of its past, then live. Keeps nothing on disk
+    /// unless --data-dir names a new directory. For a first look; it asks nobody who they are.
+    #[arg(long, env = "TASKTALLY_DEMO", value_parser = BoolishValueParser::new())]
+    pub demo: bool,
+
     /// How long events can be queried: 1h to 30d.
     #[arg(long, env = "TASKTALLY_RETENTION", value_name = "DURATION", default_value = "30d", value_parser = retention)]
     pub retention: Duration,
@@ -71,6 +76,14 @@ pub struct ServeConfig {
 }
 
 impl ServeConfig {
+    /// What does not go together with a demo: it is a client that shows no credentials and speaks no TLS.
+    pub fn demo_contradiction(&self) -> Option<String> {
+        if self.demo && self.access.settings().is_some() {
+            return Some("--demo asks nobody who they are: leave --credentials and --jwt-jwks out".to_owned());
+        }
+        (self.demo && self.tls.is_on()).then(|| "--demo speaks no TLS: leave --tls-cert out".to_owned())
+    }
+
     /// The base of `url` fields, without a slash at its end, once it is known where the server really listens.
     pub fn public_base(&self, bound: SocketAddr) -> String {
         let scheme = if self.tls.is_on() { "https" } else { "http" };

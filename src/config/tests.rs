@@ -42,6 +42,20 @@ fn serve_is_what_no_command_means() {
 }
 
 #[test]
+fn a_demo_keeps_nothing_unless_a_directory_is_named_and_asks_nobody_who_they_are() {
+    assert_eq!(serve("tasktally --demo"), serve("tasktally serve --demo"));
+    let config = serve("tasktally --demo");
+    assert!(config.demo && config.ephemeral);
+    let config = serve("tasktally --demo --data-dir new");
+    assert!(config.demo && !config.ephemeral);
+    assert!(!serve("tasktally").demo);
+    for (flags, named) in [("--credentials f", "--credentials"), ("--tls-cert c --tls-key k", "--tls-cert")] {
+        let refused = parse_line(&format!("tasktally serve --demo {flags}")).unwrap_err();
+        assert!(refused.to_string().contains(&format!("leave {named}")), "{refused}");
+    }
+}
+
+#[test]
 fn defaults_are_those_of_the_limits() {
     let config = serve("tasktally");
     assert_eq!(config.listen, "127.0.0.1:50051".parse().unwrap());

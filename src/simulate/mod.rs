@@ -6,6 +6,7 @@
 
 pub mod args;
 mod centre;
+pub mod demo;
 mod disturb;
 mod draw;
 mod events_api;

@@ -57,6 +57,15 @@ impl Launch {
         Launch::serve().with(["--ephemeral"])
     }
 
+    /// With a simulated centre, on a free port.
+    pub fn demo() -> Launch {
+        Launch::demo_at("127.0.0.1:0")
+    }
+
+    pub fn demo_at(address: &str) -> Launch {
+        Launch::serve_at(address).with(["--demo"])
+    }
+
     /// As [`Launch::ephemeral`], on this address.
     pub fn listening_on(address: &str) -> Launch {
         Launch::serve_at(address).with(["--ephemeral"])

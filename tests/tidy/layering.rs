@@ -68,7 +68,10 @@ const ROOMS: [Room; 22] = [
     room("logging", &["config"], &[]),
     room(
         "run",
-        &["access", "api", "config", "http", "journal", "letters", "limits", "metrics", "pipeline", "server", "tls"],
+        &[
+            "access", "api", "config", "http", "journal", "letters", "limits", "metrics", "pipeline", "server",
+            "simulate", "tls",
+        ],
         &["tokio", "tonic", "axum"],
     ),
     room("simulate", &["event", "api", "taskrouter", "limits", "config", "cli"], CLIENT),
