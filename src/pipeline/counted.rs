@@ -259,3 +259,45 @@ impl Progress {
         if at >= end { 1.0 } else { at.saturating_sub(after) as f64 / end.saturating_sub(after).max(1) as f64 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_up_is_told_from_nothing_to_all() {
+        let progress = Progress { after: AtomicU64::new(0), at: AtomicU64::new(0), end: AtomicU64::new(u64::MAX) };
+        assert!(progress.ratio() < 1e-9, "before it is known how much there is");
+        progress.begin(100, 300);
+        assert!(progress.ratio() == 0.0);
+        progress.reach(150);
+        assert!((progress.ratio() - 0.25).abs() < 1e-9);
+        progress.reach(300);
+        assert!(progress.ratio() == 1.0);
+        progress.begin(300, 300);
+        assert!(progress.ratio() == 1.0, "there is nothing to replay");
+    }
+
+    #[test]
+    fn retained_memory_follows_the_events_between_two_measurements() {
+        let sid = WorkspaceSid::from_bytes([1; 16]);
+        let mut census = Census::default();
+        let state = Workspace::new(crate::event::AccountSid::from_bytes([2; 16]), 1_000, 3);
+        census.measured.insert(sid, Measured { events: 100, bytes: 1_700 });
+        census.begin();
+        census.count(sid, &state);
+        assert_eq!(census.sum(), Held { workspaces: 1, ..Held::default() }, "it holds nothing any more");
+        census.forget(sid);
+        assert!(census.measured.is_empty());
+    }
+
+    #[test]
+    fn a_checkpoint_that_fails_leaves_the_position_of_the_last() {
+        let checkpoints = Checkpoints::default();
+        checkpoints.note(7, Duration::from_millis(3), true);
+        checkpoints.note(9, Duration::from_millis(3), false);
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        assert_eq!((read(&checkpoints.position), read(&checkpoints.failed)), (7, 1));
+        assert_eq!((checkpoints.took_us.read().number(), checkpoints.took_us.read().sum), (1, 3_000));
+    }
+}
