@@ -31,7 +31,7 @@ summary() {
   echo "== summary"
   printf '%s\n' "${times[@]}"
   printf '%5d s  in all\n' "$((SECONDS - begun))"
-  tail -qn 1 "$said/clients" 2>/dev/null
+  tail -qn 1 "$said/clients" "$said/deploy" 2>/dev/null
   # The section `test` runs every test; the sections of single ones would count them again.
   local counted=("$said"/*)
   [ -f "$said/test" ] && counted=("$said/test")

@@ -139,6 +139,7 @@ def bounds_are_the_programs():
     for flag, kind in re.findall(r"^ +--([a-z-]+) <([A-Z]+)>", flags, re.M):
         first, *rest = flag.split("-")
         wanted[first + "".join(map(str.title, rest))] = {"N": "count", "BYTES": "bytes", "DURATION": "duration"}[kind]
+    # What is missing goes into the schema's `bounds`, by its type.
     assert listed == wanted, {"missing": wanted.keys() - listed.keys(), "unknown": listed.keys() - wanted.keys()}
     sample = {"count": 12345678, "bytes": "8MiB", "duration": "30s"}
     found = environment(render({"bounds": {name: sample[kind] for name, kind in wanted.items()}}))
@@ -147,6 +148,13 @@ def bounds_are_the_programs():
         assert found[variable] == str(sample[kind]), (variable, found.get(variable))
         assert f"[env: {variable}=]" in text, variable
     return f"{len(wanted)} bounds"
+
+
+def version_is_the_programs():
+    """the chart's appVersion is the program's version"""
+    said = subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    chart = yaml.safe_load((told.CHART / "Chart.yaml").read_text("utf-8"))
+    assert chart["appVersion"] == said, (chart["appVersion"], said)
 
 
 def variables_are_the_programs():
@@ -234,6 +242,7 @@ def notes_are_said():
 
 CHECKS = [
     is_helm, is_lint_free, renders_alike, is_valid, strictness_works, bad_values_are_refused,
-    bounds_are_the_programs, variables_are_the_programs, objects_fit, monitor_fits, notes_are_said,
+    bounds_are_the_programs, version_is_the_programs, variables_are_the_programs, objects_fit, monitor_fits,
+    notes_are_said,
 ]
 sys.exit(told.run("chart", CHECKS))
