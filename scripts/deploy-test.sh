@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Tries what deploy/, the Dockerfile and docs/deploy.md say against a built binary (default: target/release/tasktally): the
-# chart by Helm's own code, the image by buildah and podman, the pod as rendered, the unit by a systemd of its own. As root, on
-# Debian; installs pinned tools into .tools/deploy, and Debian's packages. Nothing of the machine changes beside that: it
-# works in memory, in mount namespaces of its own. The last line says how many checks passed and failed.
+# chart by Helm's own code, the image by buildah and podman, the pod as rendered, the unit by a systemd of its own; and what
+# the binary tells shells and `man`. As root, on Debian; installs pinned tools into .tools/deploy, and Debian's packages.
+# Nothing of the machine changes beside that: it works in memory, in mount namespaces of its own. The last line says how many
+# checks passed and failed.
 #
 # FULL=1: the image's stage that compiles runs, too, twice; that takes long.
 set -euo pipefail
@@ -14,7 +15,7 @@ binary=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/release/tasktally}")
   deploy_test_inside=1 exec unshare --mount --propagation private "$PWD/scripts/deploy-test.sh" "$binary"
 
 scripts/install-tools.sh
-packages=(debootstrap systemd systemd-container podman buildah crun openssl binutils)
+packages=(debootstrap systemd systemd-container podman buildah crun openssl binutils mandoc zsh fish)
 if ! dpkg-query --show "${packages[@]}" >/dev/null 2>&1; then
   echo "installing ${packages[*]}"
   DEBIAN_FRONTEND=noninteractive apt-get -qq update >/dev/null
@@ -50,6 +51,7 @@ debootstrapping=$!
 
 said=$engine_dir/told
 told() { "$@" 2>&1 | tee -a "$said" || true; }
+told bash tests/deploy/manual.sh "$binary"
 told python3 tests/deploy/chart.py "$binary"
 told "${own_mounts[@]}" bash tests/deploy/unit.sh "$binary"
 if wait "$debootstrapping"; then
@@ -68,4 +70,4 @@ passed=$(grep -c '^ok ' "$said" || true)
 failed=$(grep -c '^FAILED ' "$said" || true)
 echo "deploy: $passed passed, $failed failed"
 # So many there are; fewer say that something ended early.
-[ "$failed" = 0 ] && [ "$passed" -ge 48 ]
+[ "$failed" = 0 ] && [ "$passed" -ge 53 ]

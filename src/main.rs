@@ -25,5 +25,6 @@ fn main() -> ExitCode {
         Command::Client(command) => cli::run(*command),
         Command::Credentials(command) => cli::credentials::run(command),
         Command::Offline(command) => cli::offline::run(command),
+        Command::Manual(command) => cli::manual::run(command),
     }
 }

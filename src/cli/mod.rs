@@ -21,6 +21,7 @@ pub mod json;
 pub mod letters;
 #[doc(hidden)] // open for fuzz/
 pub mod lines;
+pub mod manual;
 pub mod offline;
 pub mod progress;
 mod render;

@@ -159,7 +159,7 @@ fn command(line: &str, address: SocketAddr) -> ClientCommand {
     let line = format!("tasktally {line} --address {address}");
     match try_parse(line.split_whitespace().map(Into::into), None).unwrap().command {
         Command::Client(command) => *command,
-        Command::Offline(_) | Command::Serve(_) | Command::Credentials(_) => panic!("{line} is a client command"),
+        _ => panic!("{line} is no client command"),
     }
 }
 

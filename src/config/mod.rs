@@ -20,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::ClientCommand;
 use crate::cli::credentials::CredentialsCommand;
+use crate::cli::manual::ManualCommand;
 use crate::cli::offline::OfflineCommand;
 
 pub use access::{AccessConfig, Reflection};
@@ -45,6 +46,7 @@ pub enum Command {
     Client(Box<ClientCommand>),
     Credentials(CredentialsCommand),
     Offline(OfflineCommand),
+    Manual(ManualCommand),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +141,13 @@ enum CliCommand {
     Credentials(CredentialsCommand),
     #[command(flatten)]
     Offline(OfflineCommand),
+    #[command(flatten)]
+    Manual(ManualCommand),
+}
+
+/// The command line's definition, as its manual is made of.
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// The arguments of this process. Ends the process on --help and on bad usage.
@@ -170,6 +179,7 @@ pub fn try_parse(
         CliCommand::Client(command) => Command::Client(command),
         CliCommand::Credentials(command) => Command::Credentials(command),
         CliCommand::Offline(command) => Command::Offline(command),
+        CliCommand::Manual(command) => Command::Manual(command),
     };
     Ok(Arguments { log: LogConfig { format: cli.log.log_format, level }, command })
 }

@@ -13,6 +13,9 @@ default_ulimits = ["nofile=$(ulimit -Hn):$(ulimit -Hn)", "nproc=4096:4096"]
 cgroup_manager = "cgroupfs"
 events_logger = "none"
 CONF
+# Else a build that is cut short leaves gigabytes in /var/tmp.
+export TMPDIR=$engine_dir/tmp
+mkdir -p "$TMPDIR"
 export CONTAINERS_CONF=$engine_dir/containers.conf
 engine_store=(--root "$engine_dir/store" --runroot "$engine_dir/run")
 engine() { podman "${engine_store[@]}" "$@"; }
