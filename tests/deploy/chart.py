@@ -45,7 +45,7 @@ REFUSED = [
     ({"access": {"credentials": {"existingSecret": ""}}}, "nobody would be asked who they are"),
     ({"access": {"jwt": {"existingSecret": "keys"}}}, "issuer"),
     ({"tls": {"clientCa": {"existingSecret": "clients"}}}, "needs tls.existingSecret"),
-    ({"metrics": {"serviceMonitor": {"enabled": True}}}, "needs metrics.enabled"),
+    ({"metrics": {"enabled": False, "serviceMonitor": {"enabled": True}}}, "needs metrics.enabled"),
     ({"health": {"port": 50051}}, "must differ"),
 ]
 
@@ -163,8 +163,6 @@ def variables_are_the_programs():
     known = set(re.findall(r"\[env: (TASKTALLY_[A-Z_]+)", text))
     for name, values in value_sets().items():
         unknown = {item for item in environment(render(values)) if item.startswith("TASKTALLY_")} - known
-        # Until the program has metrics, values.yaml leaves them off.
-        unknown -= {"TASKTALLY_METRICS_LISTEN"} if name == "everything" else set()
         assert not unknown, (name, unknown)
 
 
@@ -222,6 +220,8 @@ def monitor_fits():
     objects = render(value_sets()["everything"])
     monitor = only(objects, "ServiceMonitor")
     assert monitor["apiVersion"] == "monitoring.coreos.com/v1"
+    # What the alerts look for.
+    assert "tasktally" in monitor["metadata"]["labels"][monitor["spec"]["jobLabel"]]
     assert monitor["spec"].keys() == {"jobLabel", "selector", "namespaceSelector", "endpoints"}
     endpoint = monitor["spec"]["endpoints"][0]
     assert endpoint.keys() == {"port", "path", "interval", "scrapeTimeout"} and endpoint["path"] == "/metrics"

@@ -174,6 +174,14 @@ def workspaces():
     return found.group()
 
 
+def tells_its_metrics():
+    """metrics are told on their port, as OpenMetrics"""
+    port = next(port["containerPort"] for port in World.pod.container["ports"] if port["name"] == "metrics")
+    fetch = "import sys, urllib.request as web; print(web.urlopen(sys.argv[1], timeout=10).read().decode())"
+    said = World.pod.inside(sys.executable, "-c", fetch, f"http://127.0.0.1:{port}/metrics", check=True).stdout
+    assert said.rstrip().endswith("# EOF") and "\ntasktally_events_accepted_total" in said, said
+
+
 def follows_the_secret():
     """a credential that is put into the secret is taken over without a restart"""
     pod = World.pod
@@ -254,7 +262,9 @@ def is_minimal():
     assert pod.stop()[1] == 0
 
 
-CHECKS = [starts, probes_pass, takes_events, follows_the_secret, drains, keeps, speaks_tls, renews, is_minimal]
+CHECKS = [
+    starts, probes_pass, takes_events, tells_its_metrics, follows_the_secret, drains, keeps, speaks_tls, renews, is_minimal,
+]
 code = told.run("pod", CHECKS)
 engine("rm", "--all", "--force", "--time", "0")
 sys.exit(code)
