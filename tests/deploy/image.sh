@@ -60,7 +60,9 @@ lets_in_the_sources() {
   ls -A "$folder"
   [ "$(ls -A "$folder" | sort | tr '\n' ' ')" = "Cargo.lock Cargo.toml benches build.rs proto src " ] &&
     cargo metadata --quiet --offline --locked --no-deps --format-version 1 --manifest-path "$folder/Cargo.toml" >/dev/null &&
-    diff --recursive src "$folder/src" && diff --recursive proto "$folder/proto"
+    diff --recursive src "$folder/src" && diff --recursive proto "$folder/proto" &&
+    # What the sources take in at compile time lies among them, or is made by build.rs.
+    ! grep -rnE 'include_(str|bytes)!\(.*(\.\./\.\./|MANIFEST_DIR)' src build.rs --include '*.rs' | grep -v /tests
 }
 
 is_reproducible() {
