@@ -26,6 +26,9 @@ const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at what time has changed: watchers are not told more often than this anyway.
 const REFRESH_AT_MOST_EVERY: Duration = Duration::from_millis(10);
 
+/// After so many questions a call has its turn: whoever asks without end holds up no events.
+const QUESTIONS_IN_A_ROW: usize = 16;
+
 /// What a partition listens to.
 pub struct Inbox {
     pub calls: Receiver<Call>,
@@ -44,6 +47,7 @@ enum Message {
 /// - Each step takes one message, the most urgent, and reads the clock after it has it: no answer is older than its
 ///   question.
 /// - While a group is being synced no call is taken; the next group gathers in the queue.
+/// - Questions come before calls, but never more than [`QUESTIONS_IN_A_ROW`] before a call that could be taken.
 pub struct Owner {
     partition: Partition,
     inbox: Inbox,
@@ -57,6 +61,8 @@ pub struct Owner {
     /// Questions that wait for a position.
     waiting: Vec<(u64, oneshot::Sender<()>)>,
     stopping: bool,
+    /// Questions since a call was taken, or looked for.
+    in_a_row: usize,
     // In the clock's uptime.
     refreshed_at: Duration,
     refresh_at: Duration,
@@ -82,6 +88,7 @@ impl Owner {
             forgets: VecDeque::new(),
             waiting: Vec::new(),
             stopping: false,
+            in_a_row: 0,
             refreshed_at: start,
             refresh_at: start,
             tidy_at: start,
@@ -146,16 +153,27 @@ impl Owner {
         let _ = select.ready_timeout(at_most);
     }
 
-    fn next_message(&self) -> Result<Option<Message>, Gone> {
+    fn next_message(&mut self) -> Result<Option<Message>, Gone> {
         if let Some(verdict) = taken(self.inbox.verdicts.try_recv())? {
             return Ok(Some(Message::Verdict(verdict)));
         }
+        if self.in_a_row >= QUESTIONS_IN_A_ROW
+            && let Some(call) = self.next_call()?
+        {
+            return Ok(Some(call));
+        }
         if let Some(question) = taken(self.inbox.questions.try_recv())? {
+            self.in_a_row += 1;
             return Ok(Some(Message::Question(question)));
         }
+        self.next_call()
+    }
+
+    fn next_call(&mut self) -> Result<Option<Message>, Gone> {
         if self.under_way.is_some() {
             return Ok(None);
         }
+        self.in_a_row = 0;
         Ok(taken(self.inbox.calls.try_recv())?.map(Message::Call))
     }
 
@@ -245,5 +263,73 @@ fn taken<T>(received: Result<T, TryRecvError>) -> Result<Option<T>, Gone> {
         Ok(message) => Ok(Some(message)),
         Err(TryRecvError::Empty) => Ok(None),
         Err(TryRecvError::Disconnected) => Err(Gone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::super::{
+        Caller, Ephemeral, GrowthLimits, Machine, Patience, Pipeline, Recovered, Settings, SystemClock,
+    };
+    use super::*;
+    use crate::engine::ChannelFilter;
+    use crate::event::{AccountSid, Event, EventKind, EventSid, WorkspaceSid};
+
+    const HOME: WorkspaceSid = WorkspaceSid::from_bytes([7; 16]);
+
+    fn event(number: u8, now: Millis) -> Event {
+        Event {
+            sid: EventSid::from_bytes([number; 16]),
+            kind: EventKind::WorkspaceUpdated,
+            at: now,
+            account: AccountSid::from_bytes([1; 16]),
+            workspace: HOME,
+            task: None,
+            reservation: None,
+            worker: None,
+            activity: None,
+        }
+    }
+
+    #[test]
+    fn questions_without_end_hold_up_no_events() {
+        let growth = GrowthLimits { workspaces: 1, name_bytes: 100, ..GrowthLimits::default() };
+        let settings = Settings {
+            retention_ms: crate::event::DAY_MS,
+            partitions: 1,
+            queue_events: 10,
+            queue_questions: 1_000,
+            views: 0,
+            views_per_workspace: 0,
+            min_free_disk_bytes: 0,
+            growth,
+        };
+        let (clock, store) = (Arc::new(SystemClock), Box::new(Ephemeral::default()));
+        let mut machine =
+            Machine::new(settings, clock.clone(), store, Recovered::nothing(), Path::new(""), Pipeline::default());
+        let (pipeline, caller, all) = (machine.pipeline.clone(), Caller::everything(), ChannelFilter::All);
+        let mut context = Context::from_waker(Waker::noop());
+        // Two calls, behind questions that never become fewer.
+        for number in [1, 2] {
+            let mut questions: Vec<_> = (0..500).map(|_| Box::pin(pipeline.realtime(&caller, HOME, &all))).collect();
+            questions.iter_mut().for_each(|question| assert!(question.as_mut().poll(&mut context).is_pending()));
+            let submit = pipeline.submit(&caller, vec![(0, event(number, clock.now()))], Patience::Refuse);
+            let Poll::Ready(Ok(_submitted)) = pin!(submit).poll(&mut context) else { panic!("there is room") };
+            let mut before = 0;
+            while let Step::Busy(Work::Question) = machine.step_partition(0) {
+                before += 1;
+            }
+            assert!(before <= QUESTIONS_IN_A_ROW, "{before} questions came before a call");
+            // It is synced and settled, and the questions go on.
+            machine.step_writer();
+            assert_eq!(machine.step_partition(0), Step::Busy(Work::Verdict));
+            assert_eq!(machine.step_partition(0), Step::Busy(Work::Question));
+            while let Step::Busy(_) = machine.step_partition(0) {}
+            assert!(questions.iter_mut().all(|question| question.as_mut().poll(&mut context).is_ready()));
+        }
     }
 }
