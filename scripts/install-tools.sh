@@ -7,6 +7,7 @@
 #   .tools/prometheus/usr/bin            prometheus and promtool
 #   .tools/python                        PYTHONPATH of tests/clients/python
 #   .tools/node/node_modules             NODE_PATH of tests/clients/node
+#   .tools/browser/node_modules          NODE_PATH of tests/browser, which drives the system's Chromium
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,16 +34,19 @@ has c++ g++
 has python3 python3 python3-pip
 has openssl openssl
 has npm nodejs npm
+# The browser that the wallboard is tested in, and a font, without which it shows no text.
+has chromium chromium fonts-inter
 python3 -m pip --version >/dev/null 2>&1 || has pip3 python3-pip
 cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 
 mkdir -p .tools/bin
-pins=$(cat "$0" scripts/tools.txt tests/clients/python/requirements.txt tests/clients/node/package-lock.json | sha256sum)
+pins=$(cat "$0" scripts/tools.txt tests/clients/python/requirements.txt tests/clients/node/package-lock.json \
+  tests/browser/package-lock.json | sha256sum)
 if [ "$pins" = "$(cat .tools/pins 2>/dev/null)" ]; then
   exit
 fi
-rm -rf .tools/pins .tools/python .tools/node .tools/programs .tools/prometheus
+rm -rf .tools/pins .tools/python .tools/node .tools/browser .tools/programs .tools/prometheus
 
 # A folder of its own needs no virtual environment, which Debian packs apart, and no leave of the system's Python.
 python3 -m pip install --quiet --no-input --disable-pip-version-check --root-user-action=ignore --no-deps \
@@ -74,6 +78,9 @@ cp tests/clients/node/package.json tests/clients/node/package-lock.json tests/cl
 # The packages are used as they are: none of their install scripts runs.
 (cd .tools/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
 ln -sf ../node/node_modules/.bin/buf .tools/bin/buf
+mkdir -p .tools/browser
+cp tests/browser/package.json tests/browser/package-lock.json tests/browser/.npmrc .tools/browser/
+(cd .tools/browser && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
 
 .tools/bin/grpcurl -version 2>&1
 echo "buf $(.tools/bin/buf --version)"

@@ -11,8 +11,9 @@
 //! 7. [`taskrouter`]: the task router's own forms of an event, read and written, and its signatures.
 //! 8. [`server`]: the transport. One port, bounded connections, deadlines, draining, health.
 //! 9. [`http`](mod@http): the same questions and events over HTTP, in TaskRouter's own form.
-//! 10. [`tls`]: certificates, and the handshake in front of the transport.
-//! 11. [`run`]: wiring. From a configuration to a running server, and back to an exit code.
+//! 10. [`wallboard`]: a page that shows the figures, and what is pushed to it.
+//! 11. [`tls`]: certificates, and the handshake in front of the transport.
+//! 12. [`run`]: wiring. From a configuration to a running server, and back to an exit code.
 //!
 //! [`letters`] keeps what came in over HTTP and was refused. [`upkeep`] works on a data directory that no server has:
 //! verify, export, rebuild.
@@ -50,3 +51,4 @@ pub mod simulate;
 pub mod taskrouter;
 pub mod tls;
 pub mod upkeep;
+pub mod wallboard;

@@ -5,12 +5,14 @@
 mod connections;
 mod import;
 mod letters;
+mod wallboard;
 
 use std::time::Duration;
 
 pub use connections::*;
 pub use import::*;
 pub use letters::*;
+pub use wallboard::*;
 
 // ---- One call -------------------------------------------------------------------------------------------------------
 

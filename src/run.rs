@@ -4,6 +4,7 @@
 //! replayed. Shutting down is the same way back: NOT_SERVING, streams end, calls in flight finish, a checkpoint is
 //! written, the journal is closed. Only the ports for probes and metrics answer until then.
 
+mod board;
 mod bounds;
 mod counting;
 mod demo;
@@ -32,9 +33,11 @@ use crate::config::{Reflection, ServeConfig};
 use crate::journal::{Journal, OpenError};
 use crate::letters::{Letters, Place};
 use crate::pipeline::{self, JournalHealth, Pipeline, RecoveryError, Running, SystemClock};
-use crate::server::{self, EntranceLayer, Health, Outcome};
+use crate::server::{self, Browsing, EntranceLayer, Health, Outcome};
 use crate::tls::TlsError;
+use crate::wallboard;
 
+use board::Board;
 use bounds::{api_limits, letter_bounds, settings};
 use greeting::greet;
 use keeping::Keeping;
@@ -132,10 +135,11 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let traffic = counting::traffic();
     let besides = counting::ports(&config, &health, &api, &traffic, identity.as_ref()).await?;
     let grpc = routes(&api, &health, config.access.reflection);
-    let is_described = config.access.reflection != Reflection::Off;
-    let router = server::router(grpc, crate::http::router(&api, is_described), crate::http::wording);
+    let board = Board::open(&config, gate.clone(), address).await;
+    let plain = crate::http::router(&api, config.access.reflection != Reflection::Off).merge(board.router(&api));
+    let router = server::router(grpc, plain, crate::http::wording);
     let bound = config.shutdown_timeout / 2;
-    let entrance = entrance(gate, config.access.reflection);
+    let entrance = entrance(gate, config.access.reflection, board.browsing());
     let settings = server::Settings {
         connections,
         drained: is_endless,
@@ -158,6 +162,7 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
             return Ok(ExitCode::SUCCESS);
         }
     };
+    board.keep();
     health.serving().await;
     let demo = config.demo.then(|| demo::begin(&config, address, stop.clone())).transpose()?;
     greet(&config, address, &besides.greeting(), demo.as_deref());
@@ -182,12 +187,15 @@ async fn open_gate(config: &ServeConfig) -> Result<Option<Gate>, ServeError> {
     Ok(Some(gate))
 }
 
-fn entrance(gate: Option<Gate>, reflection: Reflection) -> EntranceLayer {
+fn entrance(gate: Option<Gate>, reflection: Reflection, browsing: Browsing) -> EntranceLayer {
     let is_open: fn(&str) -> bool = match reflection {
-        Reflection::Open => |path| server::is_health_or_reflection(path) || path == crate::http::description::PATH,
-        Reflection::Known | Reflection::Off => server::is_health,
+        Reflection::Open => |path| {
+            let described = server::is_reflection(path) || path == crate::http::description::PATH;
+            described || server::is_health(path) || wallboard::is_open(path)
+        },
+        Reflection::Known | Reflection::Off => |path| server::is_health(path) || wallboard::is_open(path),
     };
-    EntranceLayer::new(gate, is_open).with_signed(crate::http::is_for_events)
+    EntranceLayer::new(gate, is_open).with_signed(crate::http::is_for_events).with_browsing(browsing)
 }
 
 fn routes(api: &Api, health: &Health, reflection: Reflection) -> Routes {
@@ -209,7 +217,8 @@ fn is_endless(path: &str) -> bool {
         "/tasktally.v1.StatisticsService/WatchStatistics",
         "/tasktally.v1.AdminService/Backup",
     ];
-    ours.contains(&path) || server::is_library_stream(path) || crate::http::is_stream(path)
+    let plain = crate::http::is_stream(path) || wallboard::is_stream(path);
+    plain || ours.contains(&path) || server::is_library_stream(path)
 }
 
 /// The calls whose clients send for as long as they like.

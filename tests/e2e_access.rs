@@ -208,7 +208,7 @@ async fn nothing_secret_is_logged_even_at_the_finest_level() {
     for value in &shown_values {
         let _ = call(&client, raw::WORKSPACES, Some(value), &[]).await;
         let address = server.address.clone();
-        let line = format!("GET / HTTP/1.1\r\nauthorization: {value}");
+        let line = format!("GET /v1 HTTP/1.1\r\nauthorization: {value}");
         in_time("HTTP/1", tokio::task::spawn_blocking(move || http1(&address, &line))).await.unwrap();
     }
     people.without("goes");

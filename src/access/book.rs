@@ -24,7 +24,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::auth_token::{self, AuthToken};
-use super::{Fault, certificate};
+use super::{Fault, Mark, certificate, issue};
 use crate::event::AccountSid;
 use crate::limits;
 use crate::pipeline::{Caller, Role, Roles, Scope};
@@ -34,6 +34,8 @@ pub struct Credential {
     pub name: Arc<str>,
     pub caller: Caller,
     proof: Proof,
+    /// The same for an entry of another file, or of another day, that is exactly this one.
+    pub(super) mark: Mark,
     /// Cancelled when a later file no longer has exactly this.
     pub(super) taken_away: CancellationToken,
 }
@@ -219,6 +221,17 @@ impl Credential {
     }
 }
 
+impl Proof {
+    fn mark(&self, name: &str, caller: &Caller) -> Mark {
+        let proof = match self {
+            Proof::Sha256(sum) => format!("sha256 {sum:?}"),
+            Proof::Argon2(hash) => format!("argon2 {hash}"),
+            Proof::Certificate(name) => format!("certificate {name}"),
+        };
+        issue::digest_of(&format!("tasktally credential\n{name}\n{caller:?}\n{proof}"))
+    }
+}
+
 impl Entry {
     fn name(&self) -> &Arc<str> {
         match self {
@@ -298,15 +311,12 @@ fn credential(at: usize, table: &DeTable<'_>) -> Result<Credential, Wrong> {
         }
     }
     let missing = |key: &str| (at, format!("{key} is missing"));
-    Ok(Credential {
-        name: name.ok_or_else(|| missing("name"))?.into(),
-        caller: Caller {
-            scope: account.ok_or_else(|| missing("account"))?,
-            roles: roles.ok_or_else(|| missing("roles"))?,
-        },
-        proof: proof.ok_or_else(|| missing("one of sha256, argon2 and certificate"))?,
-        taken_away: CancellationToken::new(),
-    })
+    let name: Arc<str> = name.ok_or_else(|| missing("name"))?.into();
+    let caller =
+        Caller { scope: account.ok_or_else(|| missing("account"))?, roles: roles.ok_or_else(|| missing("roles"))? };
+    let proof = proof.ok_or_else(|| missing("one of sha256, argon2 and certificate"))?;
+    let mark = proof.mark(&name, &caller);
+    Ok(Credential { name, caller, proof, mark, taken_away: CancellationToken::new() })
 }
 
 pub(super) fn text<'a>(value: &'a Spanned<DeValue<'_>>) -> Result<&'a str, String> {

@@ -31,9 +31,16 @@ pub fn new_token() -> Result<NewToken, NoRandom> {
     Ok(NewToken { token, sha256 })
 }
 
+/// SHA-256 as bytes.
+pub(super) fn digest_of(text: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    bytes
+}
+
 /// As the credentials file has it.
 pub fn sha256(token: &str) -> String {
-    digest(&SHA256, token.as_bytes()).as_ref().iter().fold(String::new(), |mut text, byte| {
+    digest_of(token).iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })

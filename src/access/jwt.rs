@@ -105,7 +105,7 @@ fn verified(token: &str, keys: &KeySet, expected: &Expected, now: Millis) -> Res
     let left = Duration::from_millis(until_ms.saturating_sub(now.0).max(0).unsigned_abs());
     let until = Instant::now().checked_add(left);
     let lease = Lease { taken_away: key.taken_away.clone(), until };
-    Ok(Admitted { caller: caller(&claims, expected)?, name: name(&claims), lease })
+    Ok(Admitted { caller: caller(&claims, expected)?, name: name(&claims), lease, mark: None })
 }
 
 fn object(part: &str) -> Option<Map<String, Value>> {

@@ -3,7 +3,7 @@
 //! [`Gate`] is the door, and knows neither gRPC nor any message: headers and, where the transport has verified one, a
 //! certificate go in. Behind it stand the credentials file ([`book`]), secrets that take long to check ([`slow`]), signed
 //! tokens ([`jwt`], their keys in [`jwks`]), and the reader that takes changed files over ([`reload`]). [`issue`] makes
-//! new tokens.
+//! new tokens. [`sessions`] are what browsers show once they were let in.
 //!
 //! What holds here:
 //! - Nothing secret is logged or printed, not even in part: what holds secrets has no `Debug`, or one without them.
@@ -18,11 +18,13 @@ pub mod issue;
 pub mod jwks;
 pub mod jwt;
 mod reload;
+pub mod sessions;
 mod shown;
 mod slow;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -105,12 +107,17 @@ pub enum Denied {
     Busy { most_waiting: usize, retry_after: Duration },
 }
 
+/// Tells a credential from what a later file makes of it, and says nothing of its secret.
+type Mark = [u8; 32];
+
 /// A caller who is let in.
 #[derive(Clone, Debug)]
 pub struct Admitted {
     pub caller: Caller,
     pub name: CallerName,
     pub lease: Lease,
+    /// Of an entry of the credentials file.
+    mark: Option<Mark>,
 }
 
 /// For how long a caller is let in. A call that is short needs no more than to have begun; a stream must end when this
@@ -247,6 +254,15 @@ impl Gate {
         }
     }
 
+    /// Everyone of the credentials file, by mark.
+    fn by_mark(&self) -> HashMap<Mark, Admitted> {
+        self.book().credentials().map(|credential| (credential.mark, credential.admitted())).collect()
+    }
+
+    fn now(&self) -> crate::event::Millis {
+        self.inner.clock.now()
+    }
+
     fn book(&self) -> Arc<Book> {
         self.inner.book.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -269,6 +285,6 @@ fn narrow(mut admitted: Admitted, claimed: Option<crate::event::AccountSid>) -> 
 impl Credential {
     fn admitted(&self) -> Admitted {
         let lease = Lease { taken_away: self.taken_away.clone(), until: None };
-        Admitted { caller: self.caller, name: CallerName(self.name.clone()), lease }
+        Admitted { caller: self.caller, name: CallerName(self.name.clone()), lease, mark: Some(self.mark) }
     }
 }

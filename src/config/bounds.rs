@@ -45,6 +45,10 @@ pub struct BoundsConfig {
     #[arg(long, env = "TASKTALLY_MAX_WATCHERS_PER_ACCOUNT", value_name = "N", default_value_t = limits::WATCHERS_PER_ACCOUNT, value_parser = number, help_heading = BOUNDS)]
     pub max_watchers_per_account: usize,
 
+    /// Sessions of browsers that look at the wallboard, where callers need credentials; one in ten of them for one entry.
+    #[arg(long, env = "TASKTALLY_MAX_WALLBOARD_SESSIONS", value_name = "N", default_value_t = limits::SESSIONS, value_parser = number, help_heading = BOUNDS)]
+    pub max_wallboard_sessions: usize,
+
     /// Workspaces in all.
     #[arg(long, env = "TASKTALLY_MAX_WORKSPACES", value_name = "N", default_value_t = limits::WORKSPACES, value_parser = number, help_heading = BOUNDS)]
     pub max_workspaces: usize,

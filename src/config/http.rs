@@ -1,16 +1,30 @@
 //! TaskRouter's forms over HTTP: settings of `tasktally serve`.
 
+use std::time::Duration;
+
 use clap::Args;
 use http::{HeaderValue, Uri};
 
+use super::duration_within;
+use crate::limits;
+
 /// What browsers may do.
-#[derive(Args, Clone, Debug, Default, PartialEq)]
+#[derive(Args, Clone, Debug, PartialEq)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpSettings {
     /// Origins whose pages may read the resources in a browser, such as https://wall.example, separated by commas; or *
     /// for every page, which then must bring credentials of its own [default: none]
     #[arg(long, env = "TASKTALLY_HTTP_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub http_cors_origin: Vec<HeaderValue>,
+
+    /// How long a browser that has signed in to the wallboard need not do so again: 1m to 365d. Its session is over before
+    /// when its credentials are.
+    #[arg(long, env = "TASKTALLY_WALLBOARD_SESSION_LIFE", value_name = "DURATION", default_value = "30d", value_parser = session_life)]
+    pub wallboard_session_life: Duration,
+}
+
+fn session_life(text: &str) -> Result<Duration, String> {
+    duration_within(text, limits::SESSION_LIFE_MIN, limits::SESSION_LIFE_MAX)
 }
 
 /// As browsers write it: a scheme, a host, a port where it is not the scheme's own, and no path.

@@ -106,7 +106,7 @@ pub fn wording(status: StatusCode, sentence: &str) -> Response<Bytes> {
 }
 
 /// The head says which methods there are.
-async fn not_allowed(request: Request) -> Response {
+pub async fn not_allowed(request: Request) -> Response {
     let (method, path) = (request.method(), request.uri().path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not supported by {path}")).into_response()
 }

@@ -26,10 +26,12 @@ pub(super) fn greet(config: &ServeConfig, address: SocketAddr, besides: &str, de
         Some(workspace_sids) => shown(workspace_sids, &host),
         None => format!("try    tasktally simulate --backfill 1h --address {url}{ca}{token}\n"),
     };
+    let board = config.public_base(address);
     let _ = writeln!(
         std::io::stdout(),
         "tasktally {version} listens on {address}\n\
          data   {data}\n\
+         board  {board}/\n\
          {besides}\
          {tries}       \
          grpcurl {security}{header} {host} tasktally.v1.StatisticsService/ListWorkspaces",

@@ -12,11 +12,12 @@ use super::{
     refusal::{self, is_grpc, trailers_only},
 };
 use crate::access::auth_token::Unsigned;
+use crate::access::sessions::Sessions;
 use crate::access::{Admitted, Caller, Checked, Denied, Gate, Lease, Verdict};
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, StatusCode,
-    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -35,13 +36,14 @@ pub struct EntranceLayer {
     is_open: fn(&str) -> bool,
     /// The paths whose callers may sign instead, which their handlers judge: a signature is over the body.
     is_signed: fn(&str) -> bool,
+    browsing: Option<Browsing>,
     max_header_bytes: u32,
     wording: Wording,
 }
 
 impl EntranceLayer {
     pub fn new(gate: Option<Gate>, is_open: fn(&str) -> bool) -> Self {
-        Self { gate, is_open, is_signed: |_| false, max_header_bytes: u32::MAX, wording: wordless }
+        Self { gate, is_open, is_signed: |_| false, browsing: None, max_header_bytes: u32::MAX, wording: wordless }
     }
 
     /// The handlers of these paths find [`AuthTokens`](crate::access::AuthTokens) beside the caller, and get callers who
@@ -50,8 +52,35 @@ impl EntranceLayer {
         Self { is_signed, ..self }
     }
 
+    /// The callers of some paths are browsers.
+    pub fn with_browsing(self, browsing: Browsing) -> Self {
+        Self { browsing: Some(browsing), ..self }
+    }
+
     pub(super) fn with(self, max_header_bytes: u32, wording: Wording) -> Self {
         Self { max_header_bytes, wording, ..self }
+    }
+}
+
+/// Where the callers are browsers, and what they may show instead of credentials.
+#[derive(Clone)]
+pub struct Browsing {
+    pub sessions: Sessions,
+    /// The calls for which a session is enough.
+    pub takes_session: fn(&Method, &str) -> bool,
+    /// The paths that browsers ask for. A challenge there is none that has browsers ask for a password on their own.
+    pub is_browsed: fn(&str) -> bool,
+}
+
+impl Browsing {
+    /// Whoever shows credentials is known by them alone. A browser that is told by a page of another origin to ask for
+    /// something says so, and its session is not looked at.
+    fn session<R>(&self, request: &Request<R>) -> Option<Admitted> {
+        let headers = request.headers();
+        let is_ours = headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none");
+        let is_asked = is_ours && !headers.contains_key(AUTHORIZATION);
+        let takes = is_asked && (self.takes_session)(request.method(), request.uri().path());
+        if takes { self.sessions.find(headers) } else { None }
     }
 }
 
@@ -104,6 +133,7 @@ where
 
     fn call(&mut self, mut request: Request<R>) -> Self::Future {
         let mut call = EntranceFuture::of(&request, self.layer.wording);
+        call.browsed = self.layer.browsing.as_ref().is_some_and(|browsing| (browsing.is_browsed)(request.uri().path()));
         let bytes = header_bytes(&request);
         if bytes > self.layer.max_header_bytes as usize {
             call.refused = Some(Refused::Headers { bytes, most: self.layer.max_header_bytes });
@@ -119,18 +149,24 @@ where
                 call.running = Some(self.inner.call(request));
                 return call;
             }
-            Some(gate) => gate.check(request.headers(), certificate(&request)),
+            Some(gate) => {
+                let session = self.layer.browsing.as_ref().and_then(|browsing| browsing.session(&request));
+                match session {
+                    Some(admitted) => Checked::Now(Ok(admitted)),
+                    None => gate.check(request.headers(), certificate(&request)),
+                }
+            }
         };
         let tokens = match &self.layer.gate {
             Some(gate) if (self.layer.is_signed)(request.uri().path()) => Some(gate.auth_tokens()),
             Some(_) | None => None,
         };
         if let Some(tokens) = tokens.filter(|tokens| !tokens.is_empty()) {
-            call.signed = Some(peer(&request));
+            call.signed = true;
             request.extensions_mut().insert(tokens);
         }
         match checked {
-            Checked::Now(Err(Denied::Missing)) if call.signed.is_some() => {
+            Checked::Now(Err(Denied::Missing)) if call.signed => {
                 request.extensions_mut().insert(Caller::nobody());
                 call.running = Some(self.inner.call(request));
             }
@@ -186,8 +222,11 @@ pin_project! {
         asking: Option<Asking<S, R>>,
         refused: Option<Refused>,
         lease: Option<Lease>,
-        // Who is to be counted, should its handler find it unsigned.
-        signed: Option<Option<IpAddr>>,
+        // Whether its handler judges a signature.
+        signed: bool,
+        browsed: bool,
+        // Who is to be counted, should its handler not let it in.
+        peer: Option<IpAddr>,
         grpc: bool,
         tongue: Tongue,
     }
@@ -196,7 +235,8 @@ pin_project! {
 impl<S: Service<Request<R>>, R> EntranceFuture<S, R> {
     fn of(request: &Request<R>, wording: Wording) -> Self {
         let (grpc, tongue) = (is_grpc(request), Tongue::of(request, wording));
-        Self { running: None, asking: None, refused: None, lease: None, signed: None, grpc, tongue }
+        let (running, asking, refused, lease, peer) = (None, None, None, None, peer(request));
+        Self { running, asking, refused, lease, signed: false, browsed: false, peer, grpc, tongue }
     }
 }
 
@@ -226,16 +266,23 @@ where
             }
         }
         if let Some(refused) = this.refused.take() {
-            return Poll::Ready(Ok(if *this.grpc { refused.status() } else { refused.plain(*this.tongue) }));
+            return Poll::Ready(Ok(if *this.grpc {
+                refused.status()
+            } else {
+                refused.plain(*this.tongue, *this.browsed)
+            }));
         }
         let Some(running) = this.running.as_mut().as_pin_mut() else {
             unreachable!("a call is refused, asked for, or running")
         };
         let answer = ready!(running.poll(cx));
-        if let (Some(peer), Ok(response)) = (*this.signed, &answer)
-            && response.extensions().get::<Unsigned>().is_some()
-        {
-            denials::note_unsigned(peer);
+        if let Ok(response) = &answer {
+            if *this.signed && response.extensions().get::<Unsigned>().is_some() {
+                denials::note_unsigned(*this.peer);
+            }
+            if let Some(denied) = response.extensions().get::<Denied>() {
+                denials::note(*denied, *this.peer);
+            }
         }
         let (lease, grpc) = (this.lease.take(), *this.grpc);
         Poll::Ready(answer.map(|response| {
@@ -261,7 +308,7 @@ impl Refused {
         trailers_only(status, EntranceBody::ended())
     }
 
-    fn plain<B: Body>(self, tongue: Tongue) -> Response<EntranceBody<B>> {
+    fn plain<B: Body>(self, tongue: Tongue, browsed: bool) -> Response<EntranceBody<B>> {
         // One source of the sentences.
         let (status, said) = match self {
             Self::Headers { bytes, most } => {
@@ -276,7 +323,9 @@ impl Refused {
             // Whole seconds, and never none.
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs().max(1)));
         } else if status == StatusCode::UNAUTHORIZED {
-            for challenge in [r#"Bearer realm="tasktally""#, r#"Basic realm="tasktally", charset="UTF-8""#] {
+            const CHALLENGES: [&str; 2] =
+                [r#"Bearer realm="tasktally""#, r#"Basic realm="tasktally", charset="UTF-8""#];
+            for challenge in &CHALLENGES[..if browsed { 1 } else { 2 }] {
                 headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
         }

@@ -43,7 +43,7 @@ pub use deadline::DeadlineLayer;
 pub use deadline::parse as parse_timeout;
 pub use denials::totals as callers_denied;
 pub use drain::{DrainLayer, is_library_stream};
-pub use entrance::{EntranceLayer, is_health, is_health_or_reflection, is_reflection};
+pub use entrance::{Browsing, EntranceLayer, is_health, is_health_or_reflection, is_reflection};
 pub use health::Health;
 pub use panic::PanicLayer;
 pub use peer::{Peer, PeerCertificate, network};

@@ -24,7 +24,7 @@ use crate::common::process::{Launch, Server};
 use crate::common::raw::{REALTIME, WATCH, call, call_with, framed, open_body, whole_body};
 use crate::common::{eventually, in_time};
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+const GET: &[u8] = b"GET /v1 HTTP/1.1\r\nhost: test\r\n\r\n";
 
 fn workspace() -> String {
     sid("WS", 1)

@@ -17,7 +17,7 @@ async fn scene() -> (Server, String) {
 async fn what_does_not_exist_is_not_found_whatever_is_wrong_with_it() {
     let (server, _) = scene().await;
     for path in
-        ["/", "/v1", "/v1/Workspaces", "/v1/Workspaces/WS1/Statistics", "/v1/Workspaces/%ff/Statistics?Minutes=x"]
+        ["/v2", "/v1", "/v1/Workspaces", "/v1/Workspaces/WS1/Statistics", "/v1/Workspaces/%ff/Statistics?Minutes=x"]
     {
         get(&server.address, path, &[]).problem(404, 20404);
     }
