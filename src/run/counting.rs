@@ -20,7 +20,24 @@ pub fn traffic() -> Arc<Traffic> {
         };
         Rpc { service: method.service, method: method.name, kind }
     });
-    Arc::new(Traffic::new(rpcs.collect(), Templates { all: crate::http::TEMPLATES, of: crate::http::template }))
+    let all = crate::http::TEMPLATES.iter().chain(PAGES).copied().collect();
+    Arc::new(Traffic::new(rpcs.collect(), Templates { all, of: template }))
+}
+
+/// The pages for people, as they are counted; what they ask for is told from what is loaded once.
+const PAGES: &[&str] = &[
+    "/",
+    "/wallboard/stream",
+    "/wallboard/workspaces",
+    "/wallboard/channels",
+    "/wallboard/session",
+    "/wallboard/{file}",
+];
+
+fn template(path: &str) -> Option<&'static str> {
+    let page = || PAGES.iter().copied().find(|page| *page == path);
+    let file = || path.strip_prefix("/wallboard/").filter(|file| !file.contains('/')).map(|_| "/wallboard/{file}");
+    crate::http::template(path).or_else(page).or_else(file)
 }
 
 /// Opens the ports besides the main one.
@@ -51,4 +68,31 @@ pub async fn ports(
         ports.metrics = Some(Besides::metrics(address, sources).await?);
     }
     Ok(ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_stands_for_its_own_paths_and_no_other() {
+        for (path, expected) in [
+            ("/", Some("/")),
+            ("/wallboard/stream", Some("/wallboard/stream")),
+            ("/wallboard/board.js", Some("/wallboard/{file}")),
+            ("/wallboard/a/b", None),
+            ("/v1/Workspaces/WS1/Statistics", Some("/v1/Workspaces/{WorkspaceSid}/Statistics")),
+            (
+                "/v1/Workspaces/WS1/RealTimeStatistics/Stream",
+                Some("/v1/Workspaces/{WorkspaceSid}/RealTimeStatistics/Stream"),
+            ),
+            ("/v1/Workspaces/WS1/Statistics/More", None),
+            ("/v2/Workspaces/WS1/Statistics", None),
+            ("/v1/events/callback", Some("/v1/events/callback")),
+            ("/metrics", None),
+        ] {
+            assert_eq!(template(path), expected, "{path}");
+        }
+        assert!(traffic().plain().next().is_none(), "nothing was asked for");
+    }
 }

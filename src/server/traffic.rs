@@ -48,9 +48,9 @@ pub struct Rpc {
 }
 
 /// The plain routes: the template of a path, which is one of the list.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Templates {
-    pub all: &'static [&'static str],
+    pub all: Vec<&'static str>,
     pub of: fn(&str) -> Option<&'static str>,
 }
 
@@ -88,7 +88,7 @@ pub struct Traffic {
 
 impl Default for Traffic {
     fn default() -> Self {
-        Self::new(Vec::new(), Templates { all: &[], of: |_| None })
+        Self::new(Vec::new(), Templates { all: Vec::new(), of: |_| None })
     }
 }
 

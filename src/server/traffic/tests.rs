@@ -9,7 +9,10 @@ const TEMPLATES: &[&str] = &["/one", "/two"];
 fn traffic() -> Arc<Traffic> {
     let rpc = |method: &str, kind| Rpc { service: "a.B".into(), method: method.into(), kind };
     let of = |path: &str| TEMPLATES.iter().copied().find(|template| *template == path);
-    Arc::new(Traffic::new(vec![rpc("Get", "unary"), rpc("Watch", "server_stream")], Templates { all: TEMPLATES, of }))
+    Arc::new(Traffic::new(
+        vec![rpc("Get", "unary"), rpc("Watch", "server_stream")],
+        Templates { all: TEMPLATES.to_vec(), of },
+    ))
 }
 
 fn grpc(path: &str) -> Request<AxumBody> {
