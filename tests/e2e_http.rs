@@ -5,6 +5,7 @@ mod common;
 mod http {
     mod browsers;
     mod caching;
+    mod grpc_web;
     mod malformed;
     mod refusals;
     mod resources;

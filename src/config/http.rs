@@ -12,8 +12,9 @@ use crate::limits;
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(next_help_heading = "HTTP")]
 pub struct HttpSettings {
-    /// Origins whose pages may read the resources in a browser, such as https://wall.example, separated by commas; or *
-    /// for every page, which then must bring credentials of its own [default: none]
+    /// Origins whose pages may read the resources in a browser and call the services in gRPC-Web, such as
+    /// https://wall.example, separated by commas; or * for every page to read, which then must bring credentials of its
+    /// own [default: none]
     #[arg(long, env = "TASKTALLY_HTTP_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',', value_parser = origin)]
     pub http_cors_origin: Vec<HeaderValue>,
 

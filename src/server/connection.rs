@@ -12,7 +12,7 @@ use super::{
     rarely::Rarely,
 };
 use crate::limits;
-use axum::body::Body as RequestBody;
+pub(super) use axum::body::Body as RequestBody;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;

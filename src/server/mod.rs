@@ -9,6 +9,7 @@
 //! - No peer takes the connections of the others (`peers`), no number of peers takes more than the bounds say
 //!   (`connection`), and a full file table costs no core (`accept`).
 //! - A shutdown ends within its bound whatever clients do, and nothing of a call is left running after it.
+//! - Browsers may speak gRPC-Web (`web`); everything within sees gRPC.
 //! - Health says what the server is ready for (`health`), and every call and connection is counted (`traffic`).
 //!
 //! It knows nothing of what the router answers.
@@ -35,6 +36,7 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod web;
 
 pub use accept::Accept;
 pub use connection::Connections;
@@ -67,6 +69,7 @@ use tonic::{Status, service::Routes};
 use tower::{Layer, util::option_layer};
 use tower_http::cors::CorsLayer;
 use traffic::Connected;
+use web::WebLayer;
 
 /// How long, after everything was cut, tasks may take to notice. Only a handler that blocks its thread takes any time.
 const UNWIND: Duration = Duration::from_millis(500);
@@ -151,10 +154,11 @@ pub async fn serve<A: Accept>(
     let service = DeadlineLayer::new(settings.longest_call).layer(drain.layer(router.with_state(())));
     let entrance = settings.entrance.clone().with(settings.connections.max_header_bytes, settings.wording);
     let service = PanicLayer::new(settings.wording).layer(entrance.layer(service));
+    let traffic = settings.traffic.clone();
+    // Within the translation, where a call's status still stands in its trailers.
+    let service = WebLayer.layer(TrafficLayer(traffic.clone()).layer(service));
     // In front of the entrance: a browser asks without credentials whether it may show some, and reads refusals too.
     let service = option_layer(settings.cors.clone()).layer(service);
-    let traffic = settings.traffic.clone();
-    let service = TrafficLayer(traffic.clone()).layer(service);
     let cut = Arc::new(AtomicU64::new(0));
     let mut room = Room::new(&settings.connections, traffic.clone());
     let mut accepted = 0;

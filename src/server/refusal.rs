@@ -115,7 +115,7 @@ pub fn malformed_timeout(value: &str) -> Status {
 }
 
 /// Whether a request speaks gRPC, so that its answer must be a status in trailers. gRPC-Web is not counted: it reaches
-/// these layers either translated or as plain HTTP.
+/// these layers translated ([`super::web`]), or as plain HTTP where it is of no kind that can be.
 pub fn is_grpc<B>(request: &Request<B>) -> bool {
     let Some(kind) = request.headers().get(CONTENT_TYPE) else { return false };
     let Some(rest) = kind.as_bytes().strip_prefix(b"application/grpc") else { return false };

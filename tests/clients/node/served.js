@@ -18,22 +18,35 @@ class Server {
   static async start(binary, ...flags) {
     const server = new Server();
     server.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tasktally-client-'));
-    const data = path.join(server.folder, 'data');
-    server.process = spawn(binary, ['serve', '--listen', '127.0.0.1:0', '--data-dir', data, ...flags]);
-    server.log = '';
-    server.process.stderr.on('data', (text) => { server.log += text; });
-    server.exited = new Promise((resolve) => server.process.on('exit', (code, signal) => resolve(signal ?? code)));
-    const lines = readline.createInterface({ input: server.process.stdout });
-    const first = await new Promise((resolve) => { lines.once('line', resolve); lines.once('close', () => resolve('')); });
-    const found = / listens on (127\.0\.0\.1:\d+)$/.exec(first);
-    assert(found, `expected where it listens, got ${JSON.stringify(first)}\n${server.log}`);
-    server.address = found[1];
+    Object.assign(server, { binary, flags, log: '' });
+    await server.begin('127.0.0.1:0');
     return server;
   }
 
-  async stop() {
+  async begin(address) {
+    const data = path.join(this.folder, 'data');
+    this.process = spawn(this.binary, ['serve', '--listen', address, '--data-dir', data, ...this.flags]);
+    this.process.stderr.on('data', (text) => { this.log += text; });
+    this.exited = new Promise((resolve) => this.process.on('exit', (code, signal) => resolve(signal ?? code)));
+    const lines = readline.createInterface({ input: this.process.stdout });
+    const first = await new Promise((resolve) => { lines.once('line', resolve); lines.once('close', () => resolve('')); });
+    const found = / listens on (127\.0\.0\.1:\d+)$/.exec(first);
+    assert(found, `expected where it listens, got ${JSON.stringify(first)}\n${this.log}`);
+    this.address = found[1];
+  }
+
+  async kill() {
     this.process.kill('SIGKILL');
     await this.exited;
+  }
+
+  // On the same data, where it was.
+  restart() {
+    return this.begin(this.address);
+  }
+
+  async stop() {
+    await this.kill();
     fs.rmSync(this.folder, { recursive: true });
   }
 }

@@ -26,15 +26,27 @@ class Server:
 
     def __init__(self, binary, *flags):
         self.folder = tempfile.TemporaryDirectory(prefix="tasktally-client-")
-        data = Path(self.folder.name) / "data"
+        self.binary, self.flags = binary, flags
         self.log = open(Path(self.folder.name) / "log", "w+", encoding="utf-8")
-        command = [binary, "serve", "--listen", "127.0.0.1:0", "--data-dir", str(data), *flags]
+        self.failed = False
+        self.start("127.0.0.1:0")
+
+    def start(self, address):
+        data = Path(self.folder.name) / "data"
+        command = [self.binary, "serve", "--listen", address, "--data-dir", str(data), *self.flags]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         found = re.search(r" listens on (127\.0\.0\.1:\d+)$", line.strip())
         assert found, f"expected where it listens, got {line!r}"
         self.address = found.group(1)
-        self.failed = False
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self):
+        """On the same data, where it was."""
+        self.start(self.address)
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
@@ -47,8 +59,7 @@ class Server:
 
     def __exit__(self, kind, value, trace):
         if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
         self.log.seek(0)
         if kind or self.failed:
             sys.stderr.write(self.log.read())
