@@ -1,5 +1,6 @@
 //! The binary: arguments → logs → the command → exit code. Everything else is in the library.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use tasktally::config::{self, Command};
@@ -22,6 +23,13 @@ fn main() -> ExitCode {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }),
+        Command::Config(shown) => match shown.write(&mut std::io::stdout().lock()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                eprintln!("error: cannot write: {error}");
+                ExitCode::from(cli::EXIT_LOCAL)
+            }
+            _ => ExitCode::SUCCESS,
+        },
         Command::Client(command) => cli::run(*command),
         Command::Credentials(command) => cli::credentials::run(command),
         Command::Offline(command) => cli::offline::run(command),

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::shown::Fitted;
 use crate::limits;
 
 /// The part of the help that every bound stands in, and of which README's table has a row for each.
@@ -154,13 +155,17 @@ const AT_MOST: [(Bound, Bound); 12] = bounds![
 
 impl BoundsConfig {
     /// Lowers what was not given to what was: who asks for 100 watchers in all need not say that one account has no more.
-    pub(super) fn fit(&mut self, is_given: impl Fn(&str) -> bool) {
-        for ((name, less), (_, more)) in AT_MOST {
+    /// Answers which follow which.
+    pub(super) fn fit(&mut self, is_given: impl Fn(&str) -> bool) -> Vec<Fitted> {
+        let mut fitted = Vec::new();
+        for ((name, less), (other, more)) in AT_MOST {
             let most = *more(self);
             if !is_given(name) && *less(self) > most {
                 *less(self) = most;
+                fitted.push((name, other, most));
             }
         }
+        fitted
     }
 
     /// What is wrong with the bounds as a whole, in a sentence.

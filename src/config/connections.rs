@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::bounds::{BOUNDS, bytes};
 use super::duration_within;
+use super::shown::Fitted;
 use crate::limits;
 
 /// What connections may take. As for the other bounds, the name of one in errors is that of its flag.
@@ -86,10 +87,13 @@ pub struct ConnectionSettings {
 
 impl ConnectionSettings {
     /// Lowers what was not given to what was.
-    pub(super) fn fit(&mut self, is_given: impl Fn(&str) -> bool) {
-        if !is_given("max_connections_per_peer") {
-            self.max_connections_per_peer = self.max_connections_per_peer.min(self.max_connections);
-        }
+    pub(super) fn fit(&mut self, is_given: impl Fn(&str) -> bool) -> Option<Fitted> {
+        let (name, other, most) = ("max_connections_per_peer", "max_connections", self.max_connections);
+        let is_less = !is_given(name) && self.max_connections_per_peer > most;
+        is_less.then(|| {
+            self.max_connections_per_peer = most;
+            (name, other, most)
+        })
     }
 
     /// What is wrong with them as a whole, in a sentence.

@@ -4,8 +4,10 @@
 mod access;
 mod bounds;
 mod connections;
+mod file;
 mod http;
 mod serve;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -23,6 +25,9 @@ use crate::cli::credentials::CredentialsCommand;
 use crate::cli::manual::ManualCommand;
 use crate::cli::offline::OfflineCommand;
 
+use file::FromFile;
+use shown::{ConfigCommand, Fitted};
+
 pub use access::{AccessConfig, Reflection};
 pub use bounds::BoundsConfig;
 #[doc(hidden)] // open for fuzz/
@@ -31,6 +36,7 @@ pub use connections::ConnectionSettings;
 #[doc(hidden)] // likewise
 pub use duration_within as parse_duration;
 pub use serve::{ServeConfig, reachable};
+pub use shown::{Form, Shown};
 pub use tls::{ClientAuth, TlsSettings};
 
 /// What the process was asked to do.
@@ -43,6 +49,8 @@ pub struct Arguments {
 #[derive(Debug)]
 pub enum Command {
     Serve(Box<ServeConfig>),
+    /// The settings of `serve`, to be written rather than used.
+    Config(Shown),
     Client(Box<ClientCommand>),
     Credentials(CredentialsCommand),
     Offline(OfflineCommand),
@@ -79,6 +87,7 @@ Examples:
   tasktally import-taskrouter WS...    the last 30 days, from TaskRouter's API
   tasktally dead-letters list          events over HTTP that were refused
   tasktally healthcheck                for probes
+  tasktally config                     every setting, and where it comes from
   tasktally credentials new --name pump --roles ingest >> credentials.toml
   tasktally backup /backup/monday      of the running server; restore:
                                        serve --data-dir /backup/monday
@@ -100,7 +109,7 @@ Exit codes:
 130  stopped by a second signal, or Ctrl-C while loading
 
 Where its --help names a variable, a flag can also be set by that; flags win
-over variables.";
+over variables, and both over the file of serve --config.";
 
 #[derive(Parser)]
 #[command(
@@ -134,6 +143,8 @@ struct LogArgs {
 enum CliCommand {
     /// Run the server; also what `tasktally` alone does.
     Serve(Box<ServeConfig>),
+    /// Show what every setting of `serve` would be, and where it comes from; takes its flags, variables and file.
+    Config(Box<ConfigCommand>),
     #[command(flatten)]
     Client(Box<ClientCommand>),
     /// Make and check the credentials that a server knows its callers by.
@@ -164,7 +175,8 @@ pub fn try_parse(
     arguments: impl IntoIterator<Item = OsString>,
     rust_log: Option<String>,
 ) -> Result<Arguments, clap::Error> {
-    let matches = Cli::command().try_get_matches_from(with_command(arguments.into_iter().collect()))?;
+    let (arguments, file) = with_file(with_command(arguments.into_iter().collect()))?;
+    let matches = Cli::command().try_get_matches_from(arguments)?;
     let cli = Cli::from_arg_matches(&matches)?;
     // What reads a whole journal says how far it is.
     let default_level = if matches!(cli.command, CliCommand::Client(_)) { "warn" } else { "info" };
@@ -175,7 +187,8 @@ pub fn try_parse(
         (None, None) => default_level.to_owned(),
     };
     let command = match cli.command {
-        CliCommand::Serve(config) => Command::Serve(checked(config, matches.subcommand_matches("serve"))?),
+        CliCommand::Serve(config) => Command::Serve(checked(config, matches.subcommand_matches("serve"))?.0),
+        CliCommand::Config(command) => shown(*command, matches.subcommand_matches("config"), file.as_ref())?,
         CliCommand::Client(command) => Command::Client(command),
         CliCommand::Credentials(command) => Command::Credentials(command),
         CliCommand::Offline(command) => Command::Offline(command),
@@ -184,23 +197,45 @@ pub fn try_parse(
     Ok(Arguments { log: LogConfig { format: cli.log.log_format, level }, command })
 }
 
-/// What holds between settings.
-fn checked(mut config: Box<ServeConfig>, given: Option<&ArgMatches>) -> Result<Box<ServeConfig>, clap::Error> {
+/// What holds between settings; also which of them follow others.
+fn checked(
+    mut config: Box<ServeConfig>,
+    given: Option<&ArgMatches>,
+) -> Result<(Box<ServeConfig>, Vec<Fitted>), clap::Error> {
     let is_given = |name: &str| given.is_some_and(|given| given.value_source(name) != Some(ValueSource::DefaultValue));
-    config.bounds.fit(is_given);
-    config.connections.fit(is_given);
+    let mut fitted = config.bounds.fit(is_given);
+    fitted.extend(config.connections.fit(is_given));
     config.ephemeral |= config.demo && !is_given("data_dir");
     let contradiction = config.bounds.contradiction().or_else(|| config.connections.contradiction());
     match contradiction.or_else(|| config.demo_contradiction()) {
-        None => Ok(config),
-        Some(why) => {
-            let mut cli = Cli::command();
-            // Else the usage below the sentence would be that of the whole program.
-            cli.build();
-            let mut usage = cli.find_subcommand("serve").cloned().unwrap_or(cli);
-            Err(usage.error(ErrorKind::ArgumentConflict, why))
-        }
+        None => Ok((config, fitted)),
+        Some(why) => Err(built("serve").error(ErrorKind::ArgumentConflict, why)),
     }
+}
+
+/// A command with all its flags, and its own usage rather than that of the whole program.
+fn built(name: &str) -> clap::Command {
+    let mut cli = Cli::command();
+    cli.build();
+    cli.find_subcommand(name).cloned().unwrap_or(cli)
+}
+
+fn shown(command: ConfigCommand, given: Option<&ArgMatches>, file: Option<&FromFile>) -> Result<Command, clap::Error> {
+    let (_, fitted) = checked(Box::new(command.serve), given)?;
+    let none = ArgMatches::default();
+    Ok(Command::Config(Shown::new(command.output, &built("config"), given.unwrap_or(&none), file, &fitted)))
+}
+
+/// The arguments with those of the file of settings, where one is named. It is looked for in arguments that need not be
+/// right, which the file may make them.
+fn with_file(arguments: Vec<OsString>) -> Result<(Vec<OsString>, Option<FromFile>), clap::Error> {
+    let looked = Cli::command().ignore_errors(true).try_get_matches_from(&arguments);
+    let found =
+        looked.as_ref().ok().and_then(ArgMatches::subcommand).filter(|(name, _)| ["serve", "config"].contains(name));
+    let Some((name, given)) = found else { return Ok((arguments, None)) };
+    let at = arguments.iter().position(|argument| argument == name).unwrap_or_default();
+    let command = built(name);
+    file::extended(&command, given, arguments, at).map_err(|why| built(name).error(ErrorKind::ValueValidation, why))
 }
 
 /// Puts `serve` where no command is: nothing at all was given, or only flags. Done here rather than by flags on the

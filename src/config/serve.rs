@@ -17,6 +17,11 @@ use crate::limits;
 /// Where the server listens, what it keeps, and for how long.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ServeConfig {
+    /// File of settings: TOML, keys named as the flags, `max-watchers = 100`. Flags and variables win over it; `tasktally
+    /// config` shows what is in force.
+    #[arg(long, env = "TASKTALLY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Address to listen on, gRPC and HTTP alike; port 0 takes a free one.
     #[arg(long, env = "TASKTALLY_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:50051", value_parser = socket_address)]
     pub listen: SocketAddr,

@@ -181,3 +181,95 @@ fn bounds_that_contradict_each_other_are_refused_in_a_sentence() {
     assert_eq!((config.bounds.max_queued_events, config.bounds.max_ingest_bytes), (10_000, 4 << 20));
     assert_eq!(config.bounds.min_free_disk, 0);
 }
+
+/// A file of settings, and a command line that names it.
+fn with_settings(text: &str, line: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tasktally.toml");
+    std::fs::write(&path, text).unwrap();
+    let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let command = format!("{first} {rest} --config {}", path.display());
+    (dir, command)
+}
+
+#[test]
+fn a_file_sets_what_no_flag_does() {
+    let text = "listen = '127.0.0.1:7000'\nmax_watchers = 1_00\nephemeral = true\nretention = \"2h\"\n\
+                http-cors-origin = [\"https://a.example\", \"https://b.example\"]\n";
+    let (_dir, line) = with_settings(text, "tasktally --listen=127.0.0.1:8000");
+    let config = serve(&line);
+    assert_eq!(config.listen.port(), 8000, "the flag wins");
+    assert_eq!((config.bounds.max_watchers, config.bounds.max_watchers_per_account), (100, 100));
+    assert!(config.ephemeral && config.retention.as_secs() == 7200);
+    assert_eq!(config.http.http_cors_origin.len(), 2);
+    let (_dir, line) = with_settings("ephemeral = false", "tasktally");
+    assert!(!serve(&line).ephemeral);
+    let (_dir, line) = with_settings("log-format = 'json'", "tasktally --log-level debug");
+    assert_eq!(parse_line(&line).unwrap().log.format, LogFormat::Json);
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_told_with_its_line() {
+    for (text, complaint) in [
+        ("\n\nlisten", "tasktally.toml, line 3: not TOML"),
+        ("listen = ''\nlissen = 'x'", "tasktally.toml, line 2: there is no setting `lissen`"),
+        ("config = 'other.toml'", "there is no setting `config`"),
+        ("help = true", "there is no setting `help`"),
+        ("ephemeral = 'yes'", "`ephemeral` is true or false"),
+        ("max-watchers = 1.5", "`max-watchers` is a text or a whole number"),
+        ("max-watchers = [1]", "`max-watchers` is a text or a whole number"),
+        ("http-cors-origin = [1.5]", "`http-cors-origin` is a text, or a list of texts"),
+        // As of the flags.
+        ("max-watchers = 0", "'--max-watchers <N>': must be at least 1"),
+        ("tls-cert = 'a.pem'", "--tls-key <FILE>"),
+        ("max-watchers = 9\nmax-watchers-per-account = 10", "is more than --max-watchers 9"),
+    ] {
+        let (_dir, line) = with_settings(text, "tasktally");
+        let told = parse_line(&line).map(|_| ()).unwrap_err().to_string();
+        assert!(told.contains(complaint), "{text}:\n{told}");
+    }
+    let missing = parse_line("tasktally --config /nowhere/at/all.toml").map(|_| ()).unwrap_err().to_string();
+    assert!(missing.contains("cannot read /nowhere/at/all.toml"), "{missing}");
+}
+
+fn shown(line: &str) -> String {
+    let Command::Config(shown) = parse_line(line).unwrap_or_else(|error| panic!("{error}")).command else {
+        panic!("{line} is not config")
+    };
+    let mut out = Vec::new();
+    shown.write(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn config_says_what_is_in_force_and_where_it_comes_from() {
+    let (_dir, line) = with_settings("max-watchers = 100\nretention = '2h'", "tasktally config --retention 3h");
+    let rows: serde_json::Value = serde_json::from_str(&shown(&format!("{line} --output json"))).unwrap();
+    let row = |name: &str| {
+        let found = rows.as_array().unwrap().iter().find(|row| row["setting"] == name);
+        let row = found.unwrap_or_else(|| panic!("no {name} in {rows}"));
+        (row["value"].as_str().map(str::to_owned), row["from"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(row("max-watchers"), (Some("100".into()), "file".into()));
+    assert_eq!(row("retention"), (Some("3h".into()), "flag".into()));
+    assert_eq!(row("max-watchers-per-account"), (Some("100".into()), "follows".into()));
+    assert_eq!(row("listen"), (Some("127.0.0.1:50051".into()), "default".into()));
+    assert_eq!(row("ephemeral"), (Some("false".into()), "default".into()));
+    assert_eq!(row("public-url"), (None, "default".into()));
+    let table = shown(&line);
+    assert!(table.lines().any(|line| line.starts_with("max-watchers ") && line.contains("tasktally.toml")), "{table}");
+    assert!(table.lines().any(|line| line.ends_with("follows --max-watchers")), "{table}");
+    // Every flag of serve is there once.
+    let mut cli = Cli::command();
+    cli.build();
+    let flags = cli.find_subcommand("serve").unwrap().get_arguments().filter(|flag| super::file::is_setting(flag));
+    assert_eq!(rows.as_array().unwrap().len(), flags.count());
+}
+
+#[test]
+fn a_file_that_config_wrote_sets_the_same() {
+    let line = "tasktally config --retention 3h --max-watchers 100 --ephemeral --output toml";
+    let (_dir, again) = with_settings(&shown(line), "tasktally");
+    let expected = serve("tasktally --retention 3h --max-watchers 100 --ephemeral");
+    assert_eq!(ServeConfig { config: None, ..serve(&again) }, expected);
+}
