@@ -90,8 +90,10 @@ async fn there_are_so_many_workspaces_in_all_and_of_an_account() {
     let settings = ["--partitions", "2", "--max-workspaces", "3", "--max-workspaces-per-account", "2"];
     let server = Launch::ephemeral().with(settings).start();
     let client = Client::to(&server).await;
+    // One moment for all: an event that is sent again has the second that it had.
+    let at_ms = now_ms();
     let event = |number, account: u64, workspace| {
-        let event = bare(number, EventType::WorkspaceCreated, &sid("WS", workspace), now_ms());
+        let event = bare(number, EventType::WorkspaceCreated, &sid("WS", workspace), at_ms);
         if account == 0 { event } else { of_account(account, event) }
     };
     assert_eq!(event(0, 0, 1).account_sid, ACCOUNT);
