@@ -259,6 +259,12 @@ pub const PAGE_SIZE_DEFAULT: usize = 50;
 /// Items of one page of a list at most; a larger request counts as this one.
 pub const PAGE_SIZE_MAX: usize = 1_000;
 
+/// Workspaces that a status tells of where the request names no number: a screen of them.
+pub const STATUS_WORKSPACES: usize = 10;
+
+/// Those at most; a larger request counts as this one.
+pub const STATUS_WORKSPACES_MAX: usize = 100;
+
 /// Bytes of a row of a page beside its name.
 pub const PAGE_ROW_BYTES: usize = 128;
 

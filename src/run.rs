@@ -11,6 +11,7 @@ mod demo;
 mod greeting;
 mod keeping;
 mod listening;
+mod standing;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -118,10 +119,10 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
 
     let stop = CancellationToken::new();
     let health = Health::starting(INGEST, READS).await;
-    let pipeline = Pipeline::default();
+    let (pipeline, letters) = (Pipeline::default(), Letters::default());
     let links = Arc::new(Links::new(&config.public_base(address)));
-    let letters = Letters::default();
     let limits = api_limits(&config);
+    let traffic = counting::traffic();
     let api = Api {
         pipeline: pipeline.clone(),
         links,
@@ -130,9 +131,9 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
         seats: Seats::new(&limits),
         intake: Intake::new(&limits),
         read_raw: crate::http::read_raw,
+        process: standing::process(&config, &connections, &traffic),
         stop: stop.clone(),
     };
-    let traffic = counting::traffic();
     let besides = counting::ports(&config, &health, &api, &traffic, identity.as_ref()).await?;
     let grpc = routes(&api, &health, config.access.reflection);
     let board = Board::open(&config, gate.clone(), address).await;

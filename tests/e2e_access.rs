@@ -55,7 +55,7 @@ fn good_request(path: &str) -> (&'static str, Vec<u8>) {
             ("ingest", v1::IngestEventsRequest { events }.encode_to_vec())
         }
         "ForgetWorkspace" => ("admin", v1::ForgetWorkspaceRequest { workspace_sid }.encode_to_vec()),
-        "Backup" | "ListDeadLetters" => ("admin", Vec::new()),
+        "Backup" | "GetStatus" | "ListDeadLetters" => ("admin", Vec::new()),
         "ResendDeadLetters" | "DropDeadLetters" => {
             // The selection is the first field of both.
             let selection = Some(v1::DeadLetterSelection { all: true, ..v1::DeadLetterSelection::default() });

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::proto::v1::{self, admin_service_server::AdminService};
 use super::status::ApiError;
-use super::{Api, caller, caller_name, decode, letters, permit};
+use super::{Api, caller, caller_name, decode, letters, permit, standing};
 use crate::pipeline::{Copying, ForgetError, Role, Scope};
 
 /// Does what operators ask.
@@ -23,6 +23,10 @@ impl Admin {
 
 #[tonic::async_trait]
 impl AdminService for Admin {
+    async fn get_status(&self, request: Request<v1::GetStatusRequest>) -> Result<Response<v1::ServerStatus>, Status> {
+        standing::status(&self.api, request).await.map(Response::new)
+    }
+
     async fn forget_workspace(
         &self,
         request: Request<v1::ForgetWorkspaceRequest>,

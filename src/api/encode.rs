@@ -246,7 +246,7 @@ fn duration(ms: u128) -> Duration {
     Duration { seconds: i64::try_from(ms / 1000).unwrap_or(i64::MAX), nanos }
 }
 
-fn timestamp(moment: Millis) -> Timestamp {
+pub(super) fn timestamp(moment: Millis) -> Timestamp {
     let nanos = i32::try_from(moment.0.rem_euclid(1000)).unwrap_or(0) * 1_000_000;
     Timestamp { seconds: moment.0.div_euclid(1000), nanos }
 }

@@ -108,7 +108,7 @@ impl Intake {
     }
 
     /// Bytes that are free.
-    #[cfg(test)]
+    /// Bytes that are not taken.
     pub fn free(&self) -> usize {
         self.all.available_permits()
     }

@@ -2,7 +2,7 @@
 //!
 //! A call is decoded ([`decode`]), asked of the pipeline, and its answer encoded ([`encode`]); what goes wrong becomes
 //! a status in one place ([`status`]). There is one file for each thing that callers do: [`statistics`], [`watch`],
-//! [`listing`], [`ingest`], [`admin`] with its [`letters`].
+//! [`listing`], [`ingest`], [`admin`] with its [`letters`] and [`standing`].
 
 pub mod admin;
 mod bell;
@@ -21,6 +21,7 @@ pub mod reflection;
 pub(crate) mod refusals;
 pub mod seats;
 pub mod source;
+pub mod standing;
 pub mod statistics;
 pub mod status;
 pub mod watch;
@@ -46,6 +47,7 @@ use proto::v1::statistics_service_server::StatisticsServiceServer;
 use refine::Refined;
 pub use refusals::totals as rejections;
 use seats::Seats;
+use standing::Process;
 use status::ApiError;
 
 /// The one method of IngestService whose requests are a stream.
@@ -96,6 +98,8 @@ pub struct Api {
     pub seats: Arc<Seats>,
     /// Room for requests that bring events, however they come.
     pub intake: Intake,
+    /// What GetStatus tells of the process.
+    pub process: Process,
     /// Cancelled when the server shuts down: streams end.
     pub stop: CancellationToken,
 }

@@ -33,6 +33,8 @@ pub enum ClientCommand {
     Cumulative(GetArgs),
     /// Show the state of a workspace, live.
     Watch(WatchArgs),
+    /// Show how a server is: version, revision, checkpoint, bounds that are near, the largest workspaces.
+    Status(StatusArgs),
     /// Copy a running server's data to a directory that a server can be started on.
     Backup(BackupArgs),
     /// Forget everything of a workspace, so that it may be bound to another account. Asks before.
@@ -53,6 +55,7 @@ impl ClientCommand {
             ClientCommand::Healthcheck(args) => &args.connection,
             ClientCommand::Get(args) | ClientCommand::Cumulative(args) => &args.connection,
             ClientCommand::Watch(args) => &args.connection,
+            ClientCommand::Status(args) => &args.connection,
             ClientCommand::Backup(args) => &args.connection,
             ClientCommand::Forget(args) => &args.connection,
             ClientCommand::Letters(command) => command.connection(),
@@ -237,6 +240,19 @@ pub struct ForgetArgs {
     #[arg(long)]
     pub yes: bool,
 
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Needs the role admin, of all accounts, where callers are asked who they are.")]
+pub struct StatusArgs {
+    /// Largest workspaces to show: at most 100; 0 for 10.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = value_parser!(i32).range(0..))]
+    pub workspaces: i32,
+
+    #[command(flatten)]
+    pub display: DisplayArgs,
     #[command(flatten)]
     pub connection: ConnectionArgs,
 }

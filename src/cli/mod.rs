@@ -25,6 +25,7 @@ pub mod manual;
 pub mod offline;
 pub mod progress;
 mod render;
+mod status;
 pub mod text;
 pub mod token;
 mod trust;
@@ -59,6 +60,7 @@ pub fn run(command: ClientCommand) -> ExitCode {
             ClientCommand::Get(args) => get::statistics(args).await.and_then(print).map(|()| 0),
             ClientCommand::Cumulative(args) => get::cumulative(args).await.and_then(print).map(|()| 0),
             ClientCommand::Watch(args) => watch::run(args).await,
+            ClientCommand::Status(args) => status::run(args).await.and_then(print).map(|()| 0),
             ClientCommand::Backup(args) => backup::run(args).await.and_then(print).map(|()| 0),
             ClientCommand::Forget(args) => forget::run(args).await.and_then(print).map(|()| 0),
             ClientCommand::Letters(command) => letters::run(command).await,

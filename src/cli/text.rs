@@ -72,6 +72,18 @@ pub fn duration(duration: Option<ProtoDuration>) -> String {
     }
 }
 
+/// `512 B`, `4.2 KiB`, `480 MiB`: the largest unit that it fills.
+pub fn bytes(bytes: i64) -> String {
+    let (mut number, mut unit) = (bytes as f64, "B");
+    for larger in ["KiB", "MiB", "GiB", "TiB"] {
+        if number < 1024.0 {
+            break;
+        }
+        (number, unit) = (number / 1024.0, larger);
+    }
+    if unit == "B" || number >= 100.0 { format!("{number:.0} {unit}") } else { format!("{number:.1} {unit}") }
+}
+
 /// `12,345 events/s`.
 pub fn events_a_second(events: u64, elapsed: Duration) -> String {
     let rate = events as f64 / elapsed.as_secs_f64().max(0.001);

@@ -87,6 +87,7 @@ Examples:
   tasktally import-taskrouter WS...    the last 30 days, from TaskRouter's API
   tasktally dead-letters list          events over HTTP that were refused
   tasktally healthcheck                for probes
+  tasktally status                     how a server is, for who runs it
   tasktally config                     every setting, and where it comes from
   tasktally credentials new --name pump --roles ingest >> credentials.toml
   tasktally backup /backup/monday      of the running server; restore:

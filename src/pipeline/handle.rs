@@ -17,7 +17,7 @@ use super::owner::LARGEST_CALL;
 use super::shelf::Shelf;
 use super::topic::Topic;
 use super::writer::{JournalHealth, unwritable};
-use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, WorkspaceRow};
+use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, SizeRow, WorkspaceRow};
 use crate::event::{Event, WorkspaceSid};
 use crate::limits;
 
@@ -180,6 +180,15 @@ impl Pipeline {
         rows.sort_unstable_by_key(|row| row.workspace);
         rows.truncate(at_most);
         Ok(rows)
+    }
+
+    /// The largest workspaces of all accounts, as [`SizeRow::largest`] has them: for a caller of all.
+    pub async fn largest(&self, at_most: usize) -> Result<Vec<SizeRow>, AskError> {
+        let mut rows = Vec::new();
+        for partition in self.inner()?.partitions.iter() {
+            rows.extend(partition.ask(|reply| Question::Largest(at_most, reply)).await?);
+        }
+        Ok(SizeRow::largest(rows, at_most))
     }
 
     /// The channels of a workspace, ascending by name as bytes, from the first after `after`.

@@ -20,7 +20,7 @@ use super::growth::Terms;
 use super::ledger::{Accounts, Counts, Ledger};
 use super::shelf::Shelf;
 use super::topic::Topic;
-use crate::engine::{ChannelFilter, Cumulative, Realtime, WindowError, Workspace, WorkspaceRow, Workspaces};
+use crate::engine::{ChannelFilter, Cumulative, Realtime, SizeRow, WindowError, Workspace, WorkspaceRow, Workspaces};
 use crate::event::{Millis, WorkspaceSid};
 
 pub struct Partition {
@@ -239,6 +239,9 @@ impl Partition {
             Question::Workspaces(caller, after, at_most, reply) => {
                 let _ = reply.send(Ok(self.list_workspaces(&caller, after, at_most)));
             }
+            Question::Largest(at_most, reply) => {
+                let _ = reply.send(Ok(self.largest(at_most)));
+            }
             Question::Channels(caller, workspace, after, at_most, reply) => {
                 let rows =
                     self.visible(&caller, workspace).map(|state| state.list_channels(after.as_deref(), at_most, now));
@@ -356,5 +359,15 @@ impl Partition {
         rows.sort_unstable_by_key(|row| row.workspace);
         rows.truncate(at_most);
         rows
+    }
+    fn largest(&self, at_most: usize) -> Vec<SizeRow> {
+        let rows = self.workspaces.iter().map(|(sid, state)| SizeRow {
+            workspace: *sid,
+            account: state.account(),
+            retained_events: state.retained_events(),
+            active_tasks: state.active_tasks(),
+            workers: state.workers(),
+        });
+        SizeRow::largest(rows.collect(), at_most)
     }
 }

@@ -18,7 +18,7 @@ pub use letters::{LetterPage, drop_letters, list_letters, resend_letters};
 pub use page::{PageRequest, channel_page, channel_token, letter_token, workspace_page, workspace_token};
 pub use question::{
     CumulativeRequest, Pace, RealtimeRequest, SeriesRequest, WatchRequest, WatchStatisticsRequest, cumulative,
-    forget_workspace, realtime, series, statistics, watch_realtime, watch_statistics,
+    forget_workspace, realtime, series, statistics, status, watch_realtime, watch_statistics,
 };
 
 use tonic_types::FieldViolation;

@@ -76,6 +76,17 @@ pub fn forget_workspace(request: v1::ForgetWorkspaceRequest) -> Result<Workspace
     bad.or(workspace)
 }
 
+/// How many workspaces to tell of.
+pub fn status(request: v1::GetStatusRequest) -> Result<usize, Vec<FieldViolation>> {
+    let v1::GetStatusRequest { workspaces } = request;
+    let mut bad = Violations::default();
+    let rows = usize::try_from(workspaces).unwrap_or_else(|_| {
+        bad.add("workspaces", "must not be negative");
+        0
+    });
+    bad.or(if rows == 0 { limits::STATUS_WORKSPACES } else { rows.min(limits::STATUS_WORKSPACES_MAX) })
+}
+
 pub fn statistics(request: v1::GetStatisticsRequest) -> Result<CumulativeRequest, Vec<FieldViolation>> {
     let v1::GetStatisticsRequest { workspace_sid, task_channel, minutes, start_time, end_time, split_by_wait_time } =
         request;

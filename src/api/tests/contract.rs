@@ -61,6 +61,7 @@ fn the_services_have_the_methods_of_the_contract() {
     assert_eq!(
         methods("AdminService"),
         [
+            "GetStatus(GetStatusRequest) ServerStatus",
             "ForgetWorkspace(ForgetWorkspaceRequest) ForgetWorkspaceResponse",
             "Backup(BackupRequest) stream BackupResponse",
             "ListDeadLetters(ListDeadLettersRequest) ListDeadLettersResponse",

@@ -23,7 +23,7 @@ use super::proto::v1::statistics_service_client::StatisticsServiceClient;
 use super::proto::v1::statistics_service_server::StatisticsServiceServer;
 use super::proto::v1::{self, EventType, TaskAssignmentStatus};
 use super::refine::Refined;
-use super::{Api, ApiLimits};
+use super::{Api, ApiLimits, standing};
 use crate::event::{DAY_MS, Millis};
 use crate::letters::Letters;
 use crate::pipeline::{Caller, Clock, GrowthLimits, Pipeline, Role, Settings, start_ephemeral};
@@ -92,6 +92,12 @@ impl Scene {
             read_raw: |form, _| unreachable!("no letter of the form {form:?} was kept"),
             seats: crate::api::seats::Seats::new(&limits),
             intake: Intake::new(&limits),
+            process: standing::Process {
+                started: clock.now(),
+                retention: std::time::Duration::from_secs(30 * 86_400),
+                bounds: standing::Bounds::default(),
+                look: Arc::new(standing::Look::default),
+            },
             stop: CancellationToken::new(),
         };
         Scene {
