@@ -90,6 +90,36 @@ async fn it_tells_what_the_server_holds_and_which_bounds_are_near() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bound_is_near_when_the_next_event_would_be_refused() {
+    let bounds =
+        ["--max-tasks-per-workspace", "3", "--max-channels-per-workspace", "2", "--max-workers-per-account", "2"];
+    let server = Launch::ephemeral().with(["--partitions", "2"]).with(bounds).start();
+    let client = Client::to(&server).await;
+    let (now, here, there) = (now_ms(), sid("WS", 1), sid("WS", 2));
+    client.accept(vec![created(1, &here, now, "voice"), created(2, &here, now, "chat")]).await;
+    let mut ended = created(3, &here, now, "chat");
+    ended.task.as_mut().unwrap().set_assignment_status(v1::TaskAssignmentStatus::Canceled);
+    ended.set_type(v1::EventType::TaskCanceled);
+    client.accept(vec![ended, worker(10, &here, now, 1), worker(11, &there, now, 1)]).await;
+    let refused = client.send(vec![created(4, &here, now, "voice"), created(5, &there, now, "voice")]).await.unwrap();
+    assert_eq!((refused.accepted, refused.rejected.len()), (1, 1), "{refused:?}");
+    let found = status(&client, 0).await.unwrap();
+    // One of the three has ended, and counts.
+    let tasks = limit(&found, "max_tasks_per_workspace");
+    assert_eq!((tasks.used, tasks.limit_value, &tasks.workspace_sid), (3, 3, &here));
+    let channels = limit(&found, "max_channels_per_workspace");
+    assert_eq!((channels.used, channels.limit_value), (2, 2));
+    let workers = limit(&found, "max_workers_per_account");
+    assert_eq!((workers.used, workers.limit_value, &workers.account_sid[..]), (2, 2, ACCOUNT));
+    assert_eq!(limit(&found, "max_queued_events").limit_value, 200_000, "of one partition");
+    let told = tasktally(["status", "--address", &server.address]).well();
+    for name in ["--max-tasks-per-workspace", "--max-channels-per-workspace", "--max-workers-per-account"] {
+        assert!(told.contains(name), "{name}:\n{told}");
+    }
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_is_for_operators_of_all_accounts() {
     let people = People::of(&[("keeper", "all", r#"["admin"]"#), ("one", ACCOUNT, r#"["admin"]"#)]);
     let server = people.launch().start();

@@ -39,10 +39,24 @@ def send(service, events):
             time.sleep(pause)
 
 
+def read(lines):
+    """The events of these lines; ends the program at one that is none."""
+    for number, text in enumerate(lines, start=1):
+        try:
+            if text.strip():
+                yield json_format.Parse(text, event_pb2.Event())
+        except json_format.ParseError as error:
+            sys.exit(f"line {number} is no event: {error}; every batch before it is sent")
+
+
 def main(path):
-    with sys.stdin if path == "-" else open(path, encoding="utf-8") as lines, channel() as line:
+    try:
+        lines = sys.stdin if path == "-" else open(path, encoding="utf-8")
+    except OSError as error:
+        sys.exit(f"cannot read {path}: {error.strerror}")
+    with lines, channel() as line:
         service = ingest_service_pb2_grpc.IngestServiceStub(line)
-        events = (json_format.Parse(text, event_pb2.Event()) for text in lines if text.strip())
+        events = read(lines)
         accepted = duplicates = rejected = before = 0
         while batch := list(itertools.islice(events, BATCH)):
             answer = send(service, batch)

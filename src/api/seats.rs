@@ -51,6 +51,15 @@ impl Seats {
         self.taken().all
     }
 
+    /// The account whose workspaces have the most watchers, and how many.
+    pub fn most_of_account(&self) -> Option<(AccountSid, usize)> {
+        self.taken()
+            .accounts
+            .iter()
+            .max_by_key(|(_, watchers)| **watchers)
+            .map(|(account, watchers)| (*account, *watchers))
+    }
+
     /// Messages of all watches until now.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)

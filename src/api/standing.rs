@@ -12,10 +12,12 @@ use super::encode::timestamp;
 use super::proto::v1;
 use super::status::ApiError;
 use super::{Api, caller, permit};
-use crate::engine::SizeRow;
 use crate::event::Millis;
 use crate::letters::Totals;
-use crate::pipeline::{AskError, Clock as _, Reading, Role, Scope, SystemClock};
+use crate::pipeline::{
+    ACTIVITIES, AskError, CHANNELS, Clock as _, GrowthLimits, Holdings, Part, Reading, Role, Row, Scope, SystemClock,
+    TASKS, WORKERS,
+};
 
 /// What the process is and may, told once.
 #[derive(Clone)]
@@ -31,11 +33,8 @@ pub struct Process {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
     pub connections: u64,
-    pub workspaces: u64,
-    /// Of one workspace.
-    pub tasks: u64,
-    pub workers: u64,
-    /// Over all partitions.
+    pub growth: GrowthLimits,
+    /// In one partition.
     pub queued_events: u64,
     pub letters: u64,
     pub letter_bytes: u64,
@@ -64,20 +63,20 @@ pub(super) async fn status(api: &Api, request: Request<v1::GetStatusRequest>) ->
     if caller.scope != Scope::All {
         return Err(ApiError::NotOfAll.into());
     }
-    let largest = api.pipeline.largest(most).await.map_err(ApiError::List)?;
+    let holdings = api.pipeline.holdings(most).await.map_err(ApiError::List)?;
     let reading = api.pipeline.reading().ok_or(ApiError::List(AskError::Starting))?;
     // Letters that cannot be counted at the moment are no reason to say nothing.
     let letters = api.letters.totals(Scope::All).await.ok();
     let look = api.process.look.clone();
     let look = spawn_blocking(move || look()).await.unwrap_or_default();
-    Ok(Told { api, reading, largest, letters, look }.message(most))
+    Ok(Told { api, reading, holdings, letters, look }.message(most))
 }
 
 /// Everything that an answer is made of.
 struct Told<'a> {
     api: &'a Api,
     reading: Reading,
-    largest: Vec<SizeRow>,
+    holdings: Holdings,
     letters: Option<Totals>,
     look: Look,
 }
@@ -110,44 +109,79 @@ impl Told<'_> {
                 free_bytes: disk.free_bytes.map(number),
             }),
             limits: self.limits(),
-            largest_workspaces: self.largest.iter().take(most).map(size).collect(),
+            largest_workspaces: self.holdings.rows.iter().take(most).map(size).collect(),
         }
     }
 
     /// The fullest first.
     fn limits(&self) -> Vec<v1::LimitStatus> {
-        let (own, bounds) = (&self.api.limits, &self.api.process.bounds);
+        let (own, bounds, seats) = (&self.api.limits, &self.api.process.bounds, &self.api.seats);
         let taken = own.max_ingest_bytes.saturating_sub(self.api.intake.free());
         let mut all = vec![
             limit("max_connections", self.look.connections, bounds.connections),
-            limit("max_watchers", self.api.seats.watchers() as u64, own.max_watchers as u64),
+            limit("max_watchers", seats.watchers() as u64, own.max_watchers as u64),
             limit("max_ingest_bytes", taken as u64, own.max_ingest_bytes as u64),
-            limit("max_queued_events", self.reading.queued_events, bounds.queued_events),
-            limit("max_workspaces", self.reading.held.workspaces, bounds.workspaces),
+            limit("max_queued_events", self.reading.most_queued_events, bounds.queued_events),
+            limit("max_workspaces", self.reading.held.workspaces, bounds.growth.workspaces as u64),
         ];
+        if let Some((account, watchers)) = seats.most_of_account() {
+            let limit = limit("max_watchers_per_account", watchers as u64, own.max_watchers_per_account as u64);
+            all.push(v1::LimitStatus { account_sid: account.to_string(), ..limit });
+        }
         if let Some(Totals { letters, bytes, .. }) = self.letters {
             all.push(limit("max_dead_letters", letters, bounds.letters));
             all.push(limit("max_dead_letter_bytes", bytes, bounds.letter_bytes));
         }
-        let mut of_one = |name, used: fn(&SizeRow) -> u64, most| {
-            if let Some(row) = self.largest.iter().max_by_key(|row| used(row)) {
-                let workspace_sid = row.workspace.to_string();
-                all.push(v1::LimitStatus { workspace_sid, ..limit(name, used(row), most) });
-            }
-        };
-        of_one("max_tasks_per_workspace", |row| row.active_tasks, bounds.tasks);
-        of_one("max_workers_per_workspace", |row| row.workers, bounds.workers);
+        all.extend(self.of_workspaces());
+        all.extend(self.of_accounts());
         all.sort_by_key(|limit| Reverse(limit.used.saturating_mul(1_000_000) / limit.limit_value.max(1)));
         all
+    }
+
+    /// The bounds on one workspace, each with the one that is nearest to it.
+    fn of_workspaces(&self) -> impl Iterator<Item = v1::LimitStatus> {
+        let growth = &self.api.process.bounds.growth;
+        let bounds: [(&str, Part, usize); 4] = [
+            ("max_channels_per_workspace", CHANNELS, growth.channels),
+            ("max_workers_per_workspace", WORKERS, growth.workers),
+            ("max_activities_per_workspace", ACTIVITIES, growth.activities),
+            ("max_tasks_per_workspace", TASKS, growth.tasks),
+        ];
+        bounds.into_iter().filter_map(|(name, part, most)| {
+            let row = self.holdings.rows.iter().max_by_key(|row| part(&row.size))?;
+            let limit = limit(name, part(&row.size) as u64, most as u64);
+            Some(v1::LimitStatus { workspace_sid: row.workspace.to_string(), ..limit })
+        })
+    }
+
+    /// Likewise of one account.
+    fn of_accounts(&self) -> impl Iterator<Item = v1::LimitStatus> {
+        let growth = &self.api.process.bounds.growth.account;
+        let bounds: [(&str, Option<Part>, usize); 5] = [
+            ("max_workspaces_per_account", None, growth.workspaces),
+            ("max_channels_per_account", Some(CHANNELS), growth.channels),
+            ("max_workers_per_account", Some(WORKERS), growth.workers),
+            ("max_activities_per_account", Some(ACTIVITIES), growth.activities),
+            ("max_tasks_per_account", Some(TASKS), growth.tasks),
+        ];
+        bounds.into_iter().filter_map(|(name, part, most)| {
+            let used = self
+                .holdings
+                .accounts
+                .iter()
+                .map(|(account, held)| (part.map_or(held.workspaces, |part| part(&held.size)), account));
+            let (used, account) = used.max()?;
+            Some(v1::LimitStatus { account_sid: account.to_string(), ..limit(name, used as u64, most as u64) })
+        })
     }
 }
 
 fn limit(name: &str, used: u64, most: u64) -> v1::LimitStatus {
-    let (limit, workspace_sid) = (name.to_owned(), String::new());
-    v1::LimitStatus { limit, used: number(used), limit_value: number(most), workspace_sid }
+    let (limit, used, limit_value) = (name.to_owned(), number(used), number(most));
+    v1::LimitStatus { limit, used, limit_value, ..v1::LimitStatus::default() }
 }
 
-fn size(row: &SizeRow) -> v1::WorkspaceSize {
+fn size(row: &Row) -> v1::WorkspaceSize {
     v1::WorkspaceSize {
         workspace_sid: row.workspace.to_string(),
         account_sid: row.account.to_string(),

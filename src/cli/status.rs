@@ -101,7 +101,8 @@ fn space(disk: &DiskStatus) -> String {
 fn limits(limits: &[LimitStatus]) -> String {
     let percent = |limit: &LimitStatus| limit.used.saturating_mul(100) / limit.limit_value.max(1);
     let row = |limit: &LimitStatus| {
-        let of = if limit.workspace_sid.is_empty() { String::new() } else { format!("  {}", limit.workspace_sid) };
+        let of = [&limit.workspace_sid, &limit.account_sid].into_iter().find(|sid| !sid.is_empty());
+        let of = of.map_or(String::new(), |sid| format!("  {sid}"));
         vec![
             format!("--{}", limit.limit.replace('_', "-")),
             count(limit.used),
@@ -143,7 +144,13 @@ mod tests {
     use super::*;
 
     fn limit(name: &str, used: i64, workspace: &str) -> LimitStatus {
-        LimitStatus { limit: name.to_owned(), used, limit_value: 100, workspace_sid: workspace.to_owned() }
+        LimitStatus {
+            limit: name.to_owned(),
+            used,
+            limit_value: 100,
+            workspace_sid: workspace.to_owned(),
+            ..LimitStatus::default()
+        }
     }
 
     #[test]

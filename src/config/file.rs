@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
@@ -26,6 +27,16 @@ pub struct FromFile {
     pub path: PathBuf,
     /// The settings that are in force by it, by the names of their flags.
     pub names: BTreeSet<String>,
+}
+
+impl FromFile {
+    /// What is to be said beside a complaint about a flag that the file has set, since nobody gave that flag.
+    pub fn note(&self, complaint: &str) -> Option<String> {
+        let is_named =
+            |name: &&String| complaint.contains(&format!("--{name} ")) || complaint.contains(&format!("--{name}'"));
+        let name = self.names.iter().find(is_named)?;
+        Some(format!("note: `{name}` comes from {}\n", self.path.display()))
+    }
 }
 
 /// The arguments with those of the file that `--config` or its variable names, if one does, and what they are. `command` is
@@ -59,11 +70,18 @@ pub fn extended(
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let bytes = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if bytes > MOST_BYTES {
-        return Err(format!("{bytes} bytes, which no file of settings has"));
+    let kind = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    // A pipe would be waited for, and has no end that anybody promises.
+    if !kind.is_file() {
+        return Err("it is no file".to_owned());
     }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(format!("more than {MOST_BYTES} bytes, which no file of settings has"));
+    }
+    Ok(text)
 }
 
 /// A setting's name, and what says it on the command line: nothing for a switch that is off.

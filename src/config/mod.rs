@@ -116,7 +116,7 @@ over variables, and both over the file of serve --config.";
 #[command(
     name = "tasktally",
     version,
-    about = "Exact, pushed, durable statistics for task routers, over gRPC",
+    about = "Exact, pushed, durable statistics for task routers, over gRPC, over HTTP, and on the wall",
     after_help = EXAMPLES,
     subcommand_required = true,
     max_term_width = 110
@@ -177,7 +177,7 @@ pub fn try_parse(
     rust_log: Option<String>,
 ) -> Result<Arguments, clap::Error> {
     let (arguments, file) = with_file(with_command(arguments.into_iter().collect()))?;
-    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let matches = Cli::command().try_get_matches_from(arguments).map_err(|error| noted(error, file.as_ref()))?;
     let cli = Cli::from_arg_matches(&matches)?;
     // What reads a whole journal says how far it is.
     let default_level = if matches!(cli.command, CliCommand::Client(_)) { "warn" } else { "info" };
@@ -206,7 +206,10 @@ fn checked(
     let is_given = |name: &str| given.is_some_and(|given| given.value_source(name) != Some(ValueSource::DefaultValue));
     let mut fitted = config.bounds.fit(is_given);
     fitted.extend(config.connections.fit(is_given));
-    config.ephemeral |= config.demo && !is_given("data_dir");
+    if config.demo && !config.ephemeral && !is_given("data_dir") {
+        config.ephemeral = true;
+        fitted.push(("ephemeral", "demo", usize::from(true)));
+    }
     let contradiction = config.bounds.contradiction().or_else(|| config.connections.contradiction());
     match contradiction.or_else(|| config.demo_contradiction()) {
         None => Ok((config, fitted)),
@@ -225,6 +228,21 @@ fn shown(command: ConfigCommand, given: Option<&ArgMatches>, file: Option<&FromF
     let (_, fitted) = checked(Box::new(command.serve), given)?;
     let none = ArgMatches::default();
     Ok(Command::Config(Shown::new(command.output, &built("config"), given.unwrap_or(&none), file, &fitted)))
+}
+
+/// The complaint, with the file that its setting comes from.
+fn noted(error: clap::Error, file: Option<&FromFile>) -> clap::Error {
+    let note = file.filter(|_| error.use_stderr()).and_then(|file| file.note(&error.to_string()));
+    match note {
+        None => error,
+        Some(note) => {
+            let text = error.to_string();
+            let sentence = text.strip_prefix("error: ").unwrap_or(&text);
+            let end = ["\n\nUsage", "\n\nFor more"].iter().filter_map(|next| sentence.find(next)).min();
+            let sentence = sentence.get(..end.unwrap_or(sentence.len())).unwrap_or(sentence);
+            built("serve").error(error.kind(), format!("{sentence}\n\n{note}"))
+        }
+    }
 }
 
 /// The arguments with those of the file of settings, where one is named. It is looked for in arguments that need not be

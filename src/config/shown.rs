@@ -28,7 +28,7 @@ pub enum Form {
     Toml,
 }
 
-/// A bound that was lowered to another: its name, that one's, and its value.
+/// A setting that follows another: its name, that one's, and its value; of a switch, 1 where it is on.
 pub type Fitted = (&'static str, &'static str, usize);
 
 /// The settings, to be written.
@@ -87,7 +87,7 @@ impl Shown {
                     (From::Variable, argument.get_env().map(|name| name.to_string_lossy().into_owned()))
                 }
                 (.., Some((other, value))) => {
-                    row.value = Some(value.to_string());
+                    row.value = Some(if is_switch { (*value == 1).to_string() } else { value.to_string() });
                     (From::Follows, Some(format!("--{}", other.replace('_', "-"))))
                 }
                 _ => (From::Default, None),

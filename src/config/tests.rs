@@ -221,7 +221,9 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
         ("http-cors-origin = [1.5]", "`http-cors-origin` is a text, or a list of texts"),
         // As of the flags.
         ("max-watchers = 0", "'--max-watchers <N>': must be at least 1"),
+        ("max-watchers = 0", "note: `max-watchers` comes from "),
         ("tls-cert = 'a.pem'", "--tls-key <FILE>"),
+        ("tls-cert = 'a.pem'", "note: `tls-cert` comes from "),
         ("max-watchers = 9\nmax-watchers-per-account = 10", "is more than --max-watchers 9"),
     ] {
         let (_dir, line) = with_settings(text, "tasktally");
@@ -230,6 +232,17 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
     }
     let missing = parse_line("tasktally --config /nowhere/at/all.toml").map(|_| ()).unwrap_err().to_string();
     assert!(missing.contains("cannot read /nowhere/at/all.toml"), "{missing}");
+    let endless = parse_line("tasktally --config /dev/zero").map(|_| ()).unwrap_err().to_string();
+    assert!(endless.contains("it is no file"), "{endless}");
+    let (dir, _) = with_settings("", "tasktally");
+    let large = dir.path().join("large.toml");
+    std::fs::File::create(&large).unwrap().set_len(1 << 30).unwrap();
+    let told = parse_line(&format!("tasktally --config {}", large.display())).map(|_| ()).unwrap_err().to_string();
+    assert!(told.contains("more than 1048576 bytes"), "{told}");
+    // A flag that was given is nobody else's.
+    let (_dir, line) = with_settings("max-watchers = 9", "tasktally --max-workers-per-workspace=0");
+    let told = parse_line(&line).map(|_| ()).unwrap_err().to_string();
+    assert!(!told.contains("note:"), "{told}");
 }
 
 fn shown(line: &str) -> String {
@@ -256,6 +269,7 @@ fn config_says_what_is_in_force_and_where_it_comes_from() {
     assert_eq!(row("listen"), (Some("127.0.0.1:50051".into()), "default".into()));
     assert_eq!(row("ephemeral"), (Some("false".into()), "default".into()));
     assert_eq!(row("public-url"), (None, "default".into()));
+    assert!(shown("tasktally config --demo").lines().any(|line| line.ends_with("follows --demo")));
     let table = shown(&line);
     assert!(table.lines().any(|line| line.starts_with("max-watchers ") && line.contains("tasktally.toml")), "{table}");
     assert!(table.lines().any(|line| line.ends_with("follows --max-watchers")), "{table}");

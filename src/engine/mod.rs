@@ -30,7 +30,7 @@ pub use history::History;
 pub use image::CarryPart;
 pub use past::Past;
 pub use question::{
-    ActivityRow, ChannelFilter, ChannelRow, Cumulative, LongestWaiting, Realtime, SizeRow, StatusCounts, WorkspaceRow,
+    ActivityRow, ChannelFilter, ChannelRow, Cumulative, LongestWaiting, Realtime, StatusCounts, WorkspaceRow,
 };
 pub use table::{Table, TableSet};
 pub use tasks::SETTLED_AFTER_MS;

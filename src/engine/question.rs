@@ -111,33 +111,6 @@ pub struct WorkspaceRow {
     pub account: AccountSid,
 }
 
-/// What a workspace holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SizeRow {
-    pub workspace: crate::event::WorkspaceSid,
-    pub account: AccountSid,
-    pub retained_events: u64,
-    pub active_tasks: u64,
-    pub workers: u64,
-}
-
-impl SizeRow {
-    /// So many of the rows with the most events, descending; then those with the most active tasks and the most workers,
-    /// where they are not among them.
-    pub fn largest(mut rows: Vec<SizeRow>, at_most: usize) -> Vec<SizeRow> {
-        rows.sort_unstable_by_key(|row| (std::cmp::Reverse(row.retained_events), row.workspace));
-        let fullest = [|row: &SizeRow| row.active_tasks, |row: &SizeRow| row.workers]
-            .map(|number: fn(&SizeRow) -> u64| rows.iter().copied().max_by_key(number));
-        rows.truncate(at_most);
-        for row in fullest.into_iter().flatten() {
-            if !rows.contains(&row) {
-                rows.push(row);
-            }
-        }
-        rows
-    }
-}
-
 /// A task channel as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelRow {

@@ -41,7 +41,7 @@ pub struct Workspace {
 }
 
 /// How much a workspace holds of what events can make grow.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
     /// Names of task channels.
     pub channels: usize,
@@ -50,6 +50,19 @@ pub struct Size {
     pub workers: usize,
     pub activities: usize,
     pub tasks: usize,
+}
+
+impl Size {
+    /// Of both together.
+    pub fn plus(self, other: Size) -> Size {
+        Size {
+            channels: self.channels + other.channels,
+            channel_sids: self.channel_sids + other.channel_sids,
+            workers: self.workers + other.workers,
+            activities: self.activities + other.activities,
+            tasks: self.tasks + other.tasks,
+        }
+    }
 }
 
 impl Workspace {

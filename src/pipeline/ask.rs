@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::caller::Caller;
+use super::holdings::Holdings;
 use super::topic::Topic;
 use crate::engine::{
-    ChannelFilter, ChannelRow, Cumulative, Past, Realtime, SizeRow, Window, WindowError, Workspace, WorkspaceRow,
+    ChannelFilter, ChannelRow, Cumulative, Past, Realtime, Window, WindowError, Workspace, WorkspaceRow,
 };
 use crate::event::{Event, Millis, Second, SecondRange, WorkspaceSid};
 use crate::limits;
@@ -170,8 +171,8 @@ pub enum Question {
     Statistics(Caller, WorkspaceSid, CumulativeQuestion, Reply<Stamped<(Arc<Realtime>, Cumulative)>>),
     Topic(Caller, WorkspaceSid, ChannelFilter, Reply<Arc<Topic>>),
     Workspaces(Caller, Option<WorkspaceSid>, usize, Reply<Vec<WorkspaceRow>>),
-    /// The largest workspaces, and those with the most active tasks and the most workers.
-    Largest(usize, Reply<Vec<SizeRow>>),
+    /// What all workspaces hold, and so many of the largest.
+    Holdings(usize, Reply<Holdings>),
     Channels(Caller, WorkspaceSid, Option<Box<str>>, usize, Reply<Vec<ChannelRow>>),
     /// Forget everything of this workspace; answered with the revision, once that is on disk.
     Forget(Forget),

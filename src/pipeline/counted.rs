@@ -175,6 +175,8 @@ pub struct Reading {
     pub held: Held,
     pub revision: u64,
     pub queued_events: u64,
+    /// Of the partition that has the most; the bound is on each.
+    pub most_queued_events: u64,
     pub queued_questions: u64,
     pub commit_events: Counts,
     pub commits_us: Counts,
@@ -206,6 +208,7 @@ impl Pipeline {
             held: held.fold(Held::default(), Held::plus),
             revision: self.passed(),
             queued_events: inner.partitions.iter().map(events).sum(),
+            most_queued_events: inner.partitions.iter().map(events).max().unwrap_or_default(),
             queued_questions: inner.partitions.iter().map(questions).sum(),
             commit_events: inner.commits.events.read(),
             commits_us: inner.commits.took_us.read(),

@@ -13,11 +13,12 @@ use super::ask::{
 use super::caller::Caller;
 use super::copying::{CopyMessage, CopyRefusal, Copying};
 use super::counted::{Checkpoints, Commits, Counted};
+use super::holdings::Holdings;
 use super::owner::LARGEST_CALL;
 use super::shelf::Shelf;
 use super::topic::Topic;
 use super::writer::{JournalHealth, unwritable};
-use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, SizeRow, WorkspaceRow};
+use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, WorkspaceRow};
 use crate::event::{Event, WorkspaceSid};
 use crate::limits;
 
@@ -182,13 +183,13 @@ impl Pipeline {
         Ok(rows)
     }
 
-    /// The largest workspaces of all accounts, as [`SizeRow::largest`] has them: for a caller of all.
-    pub async fn largest(&self, at_most: usize) -> Result<Vec<SizeRow>, AskError> {
-        let mut rows = Vec::new();
+    /// What the workspaces of all accounts hold, and so many of the largest: for a caller of all.
+    pub async fn holdings(&self, at_most: usize) -> Result<Holdings, AskError> {
+        let mut all = Holdings::default();
         for partition in self.inner()?.partitions.iter() {
-            rows.extend(partition.ask(|reply| Question::Largest(at_most, reply)).await?);
+            all = all.and(partition.ask(|reply| Question::Holdings(at_most, reply)).await?, at_most);
         }
-        Ok(SizeRow::largest(rows, at_most))
+        Ok(all)
     }
 
     /// The channels of a workspace, ascending by name as bytes, from the first after `after`.

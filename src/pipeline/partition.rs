@@ -17,10 +17,11 @@ use super::clock::Clock;
 use super::counted::{Census, Counted};
 use super::group::{Group, Pending};
 use super::growth::Terms;
+use super::holdings::Holdings;
 use super::ledger::{Accounts, Counts, Ledger};
 use super::shelf::Shelf;
 use super::topic::Topic;
-use crate::engine::{ChannelFilter, Cumulative, Realtime, SizeRow, WindowError, Workspace, WorkspaceRow, Workspaces};
+use crate::engine::{ChannelFilter, Cumulative, Realtime, WindowError, Workspace, WorkspaceRow, Workspaces};
 use crate::event::{Millis, WorkspaceSid};
 
 pub struct Partition {
@@ -239,8 +240,8 @@ impl Partition {
             Question::Workspaces(caller, after, at_most, reply) => {
                 let _ = reply.send(Ok(self.list_workspaces(&caller, after, at_most)));
             }
-            Question::Largest(at_most, reply) => {
-                let _ = reply.send(Ok(self.largest(at_most)));
+            Question::Holdings(at_most, reply) => {
+                let _ = reply.send(Ok(Holdings::of(&self.workspaces, at_most)));
             }
             Question::Channels(caller, workspace, after, at_most, reply) => {
                 let rows =
@@ -359,15 +360,5 @@ impl Partition {
         rows.sort_unstable_by_key(|row| row.workspace);
         rows.truncate(at_most);
         rows
-    }
-    fn largest(&self, at_most: usize) -> Vec<SizeRow> {
-        let rows = self.workspaces.iter().map(|(sid, state)| SizeRow {
-            workspace: *sid,
-            account: state.account(),
-            retained_events: state.retained_events(),
-            active_tasks: state.active_tasks(),
-            workers: state.workers(),
-        });
-        SizeRow::largest(rows.collect(), at_most)
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::bounds::settings;
 use crate::api::standing::{Bounds, Disk, Look, Process};
 use crate::config::ServeConfig;
 use crate::journal::OnDisk;
@@ -11,15 +12,12 @@ use crate::pipeline::{Clock as _, SystemClock, free_bytes};
 use crate::server::{Connections, Traffic};
 
 pub fn process(config: &ServeConfig, connections: &Connections, traffic: &Arc<Traffic>) -> Process {
-    let bounds = &config.bounds;
     let bounds = Bounds {
         connections: connections.max_connections as u64,
-        workspaces: bounds.max_workspaces as u64,
-        tasks: bounds.max_tasks_per_workspace as u64,
-        workers: bounds.max_workers_per_workspace as u64,
-        queued_events: bounds.max_queued_events.saturating_mul(config.partitions) as u64,
-        letters: bounds.max_dead_letters as u64,
-        letter_bytes: bounds.max_dead_letter_bytes as u64,
+        growth: settings(config).growth,
+        queued_events: config.bounds.max_queued_events as u64,
+        letters: config.bounds.max_dead_letters as u64,
+        letter_bytes: config.bounds.max_dead_letter_bytes as u64,
     };
     let (traffic, dir) = (traffic.clone(), (!config.ephemeral).then(|| config.data_dir.clone()));
     let look = move || {

@@ -48,11 +48,24 @@ function timestamp(text: string) {
   return { seconds: Math.floor(ms / 1_000), nanos: (ms - Math.floor(ms / 1_000) * 1_000) * 1_000_000 };
 }
 
+// JSON of a protobuf message may name its fields in either way: `tasktally export` writes accountSid.
+function snakeCase(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [snake(name), snakeCase(inner)]));
+}
+
 function event(line: string): Event {
-  const raw = JSON.parse(line);
+  const raw = snakeCase(JSON.parse(line)) as any;
   if (raw.timestamp) raw.timestamp = timestamp(raw.timestamp);
-  if (raw.task?.date_created) raw.task.date_created = timestamp(raw.task.date_created);
+  for (const name of ['date_created', 'task_queue_entered_date']) {
+    if (raw.task?.[name]) raw.task[name] = timestamp(raw.task[name]);
+  }
   return raw;
+}
+
+function sum({ accepted, duplicates, rejected }: { accepted: number; duplicates: number; rejected: number }): string {
+  return `accepted ${accepted}, duplicates ${duplicates}, rejected ${rejected}`;
 }
 
 async function main(path: string): Promise<number> {
@@ -69,15 +82,22 @@ async function main(path: string): Promise<number> {
     total.sent += batch.length;
   };
   let batch: Event[] = [];
+  let number = 0;
   const input = path === '-' ? process.stdin : fs.createReadStream(path);
   for await (const line of readline.createInterface({ input })) {
+    number += 1;
     if (line.trim() === '') continue;
-    if (batch.push(event(line)) < BATCH) continue;
+    try {
+      batch.push(event(line));
+    } catch (error) {
+      throw new Error(`line ${number} is no event: ${(error as Error).message}; ${sum(total)} before it`);
+    }
+    if (batch.length < BATCH) continue;
     await flush(batch);
     batch = [];
   }
   if (batch.length > 0) await flush(batch);
-  console.log(`accepted ${total.accepted}, duplicates ${total.duplicates}, rejected ${total.rejected}`);
+  console.log(sum(total));
   return total.rejected > 0 ? 1 : 0;
 }
 

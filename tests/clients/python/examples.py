@@ -86,6 +86,12 @@ class Example:
         )
 
 
+def camel(value):
+    if not isinstance(value, dict):
+        return value
+    return {re.sub(r"_(.)", lambda found: found[1].upper(), name): camel(inner) for name, inner in value.items()}
+
+
 def figures(line):
     found = FIGURES.search(line)
     return [int(number) for number in found.groups()] if found else None
@@ -106,7 +112,8 @@ def ingests(example):
     told = example.run("ingest", path)
     equal((told.returncode, told.stdout.strip()), (1, f"accepted {len(events)}, duplicates 0, rejected 1"))
     assert f"event {len(events) + 1} (EV{900:032}): MISSING_FIELD task.sid" in told.stderr, told.stderr
-    again = example.run("ingest", example.file(events))
+    # As `tasktally export` writes them.
+    again = example.run("ingest", example.file([camel(event) for event in events]))
     equal((again.returncode, again.stdout.strip()), (0, f"accepted 0, duplicates {len(events)}, rejected 0"))
 
 
@@ -133,6 +140,13 @@ def explains(example):
     bad = example.run("watch", "WSx")
     assert bad.returncode == 1 and "INVALID_ARGUMENT BAD_FIELDS" in bad.stderr, bad
     assert "\n  workspace_sid: must be WS" in bad.stderr, bad.stderr
+    broken = example.file([])
+    broken.write_text("\n{\n", encoding="utf-8")
+    rubbish = example.run("ingest", broken)
+    assert rubbish.returncode == 1 and "line 2 is no event" in rubbish.stderr, rubbish
+    assert len(rubbish.stderr.splitlines()) <= 2, rubbish.stderr
+    missing = example.run("ingest", "/nowhere/at/all")
+    assert missing.returncode == 1 and len(missing.stderr.splitlines()) == 1, missing
     unknown = example.run("watch", "WS" + "9" * 32)
     assert unknown.returncode == 1 and "NOT_FOUND WORKSPACE_NOT_FOUND" in unknown.stderr, unknown
 
