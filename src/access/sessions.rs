@@ -1,4 +1,4 @@
-//! Sessions: what a browser shows instead of credentials, since an event source sends no header.
+//! Sessions: what a browser shows instead of credentials, which a page cannot keep out of its scripts' reach.
 //!
 //! - A session is begun with credentials, reads and nothing else, and is over when they are, or when its own time is.
 //! - Its secret is 256 random bits that only the browser has: here stands the SHA-256 of it, by which it is found.

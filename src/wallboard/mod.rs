@@ -4,8 +4,8 @@
 //! credentials. What it shows comes by one stream of server-sent events ([`stream`]): real-time figures at each change, and
 //! at most each second those of three windows with their trends ([`windows`]). [`lists`] are what can be chosen.
 //!
-//! An event source sends no header, so that where callers need credentials a browser shows a session's cookie, which it
-//! gets for a token at the [`door`]. It opens this room's own reads and nothing else.
+//! A page cannot keep a token out of its scripts' reach, so that where callers need credentials a browser shows a
+//! session's cookie, which it gets for a token at the [`door`]. It opens this room's own reads and nothing else.
 
 mod asked;
 mod assets;

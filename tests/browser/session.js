@@ -64,6 +64,8 @@ module.exports = async function signedIn(binary, browser, { shoot, live, text })
     await page.click('#sign-out');
     await page.waitForSelector('#door:not([hidden])');
     await other.waitForSelector('#door:not([hidden])');
+    assert.equal(await text(page, '#door-said'), '', 'who signed out knows why');
+    assert.match(await text(other, '#door-said'), /session has ended/);
     await other.close();
   });
   await check('a credential that is taken away ends the sessions that it began', async () => {
@@ -72,6 +74,8 @@ module.exports = async function signedIn(binary, browser, { shoot, live, text })
     write([pump]);
     await page.waitForSelector('#door:not([hidden])');
     assert.equal(await page.isVisible('#board'), false);
+    assert.match(await text(page, '#door-said'), /session has ended/);
+    assert.deepEqual(await axe(page), []);
     await eventually(async () => {
       await give(wall.token);
       await refused('not known');

@@ -7,6 +7,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { Browser, Server, WORKSPACE, axe, check, created, eventually, sid, summary } = require('./served.js');
 const signedIn = require('./session.js');
+const shapes = require('./shapes.js');
 
 const binary = path.resolve(process.argv[2] ?? 'target/debug/tasktally');
 const shots = process.argv[3] ?? path.join(__dirname, '..', '..', 'target', 'wallboard');
@@ -210,6 +211,7 @@ async function main() {
   const browser = await Browser.open();
   await centre(browser);
   await signedIn(binary, browser, { shoot, live, text });
+  await shapes(binary, browser, { live, text });
   await check('no page asked any other origin for anything, or complained', () => {
     assert.deepEqual(browser.strays, []);
     assert.deepEqual(browser.complaints, []);

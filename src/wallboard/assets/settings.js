@@ -15,6 +15,8 @@ export function read(search = location.search) {
     channel: given.get("channel") ?? "",
     title: (given.get("title") ?? "").slice(0, 60),
     theme: THEMES.includes(given.get("theme")) ? given.get("theme") : "auto",
+    // Whether nobody chose the workspace: the page found it. A reload knows it still, a bookmark does not.
+    isFound: !given.get("workspace") || history.state?.isFound === true,
   };
   for (const [name, bounds] of Object.entries(WHOLE)) settings[name] = whole(given.get(name), bounds);
   return settings;
@@ -27,7 +29,7 @@ export function write(settings) {
   for (const [name, [usual]] of Object.entries(WHOLE)) if (settings[name] !== usual) given.set(name, settings[name]);
   if (settings.theme !== "auto") given.set("theme", settings.theme);
   const query = given.toString();
-  history.replaceState(null, "", query ? `?${query}` : location.pathname);
+  history.replaceState({ isFound: settings.isFound }, "", query ? `?${query}` : location.pathname);
 }
 
 export function nextTheme(theme) {
@@ -39,6 +41,11 @@ export function ofForm(form) {
   const said = { title: form.elements.title.value.trim().slice(0, 60) };
   for (const [name, bounds] of Object.entries(WHOLE)) said[name] = whole(form.elements[name].value, bounds);
   return said;
+}
+
+// What is wrong with it beyond the bounds of each field, or null.
+export function wrong({ warn, alarm }) {
+  return warn > alarm ? `The warning cannot come after the alarm: ${warn} s is more than ${alarm} s.` : null;
 }
 
 export function intoForm(settings, form) {

@@ -1,7 +1,9 @@
 // The figures as the server pushes them, and the end of each silence.
 //
 // The server says something every two seconds at least. Where it is silent for longer, or the connection breaks, what is
-// shown is stale, and a new connection is tried, by and by less often, until one holds.
+// shown is stale, and a new connection is tried, by and by less often, until one holds. An event source would not tell
+// why it has no connection, and asking for that beside it takes a second of the server's places: so the stream is read
+// here, and the one request either is the stream or says why there is none.
 
 const SILENCE_MS = 6500;
 const FIRST_WAIT_MS = 500;
@@ -12,7 +14,7 @@ export class Source {
   constructor(on) {
     this.on = on;
     this.address = null;
-    this.events = null;
+    this.stop = null;
     this.timer = 0;
     this.wait = FIRST_WAIT_MS;
   }
@@ -31,63 +33,84 @@ export class Source {
 
   drop() {
     clearTimeout(this.timer);
-    this.events?.close();
-    this.events = null;
+    this.stop?.abort();
+    this.stop = null;
   }
 
-  connect() {
+  async connect() {
     this.drop();
-    const events = (this.events = new EventSource(this.address));
-    const heard = () => {
-      clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.broken(), SILENCE_MS);
-    };
-    heard();
-    const take = (name) => (event) => {
-      if (events !== this.events) return;
-      heard();
-      this.wait = FIRST_WAIT_MS;
-      this.on.live();
-      this.on[name](JSON.parse(event.data));
-    };
-    events.addEventListener("realtime", take("realtime"));
-    events.addEventListener("windows", take("windows"));
-    // Said by the server as its last word, with data; or by the browser, that there is no connection.
-    events.addEventListener("error", (event) => {
-      if (events !== this.events) return;
-      this.broken(event.data ? JSON.parse(event.data) : null);
-    });
-  }
-
-  broken(problem = null) {
-    this.drop();
-    this.on.stale();
-    const again = () => {
-      if (this.address) this.diagnose();
-    };
-    this.timer = setTimeout(again, problem?.status === 401 ? 0 : this.wait);
-    this.wait = Math.min(this.wait * 2, LONGEST_WAIT_MS);
-  }
-
-  // An event source does not tell why it has no connection. Whether one is to be had, a request tells.
-  async diagnose() {
-    const address = this.address;
-    const stop = new AbortController();
-    const late = setTimeout(() => stop.abort(), SILENCE_MS);
-    let status = 0;
-    let message = "";
+    const stop = (this.stop = new AbortController());
+    this.heard();
+    let refusal = null;
+    let problem = null;
     try {
-      const answer = await fetch(address, { signal: stop.signal, cache: "no-store" });
-      status = answer.status;
-      if (status !== 200) message = (await answer.json()).message ?? "";
+      const answer = await fetch(this.address, { signal: stop.signal, cache: "no-store" });
+      if (answer.ok) problem = await this.take(answer.body, stop);
+      else refusal = { status: answer.status, message: await said(answer) };
     } catch {
       // Nobody there, or nothing that makes sense: tried again.
     }
-    clearTimeout(late);
-    stop.abort();
-    if (address !== this.address) return;
-    if (status === 200) return this.connect();
-    if (status) this.on.refused(status, message);
-    if (address === this.address) this.broken();
+    if (stop !== this.stop) return;
+    if (refusal) this.refused(refusal);
+    else this.broken(problem);
+  }
+
+  // Until the stream ends: with why, where the server says so as its last word.
+  async take(body, stop) {
+    for await (const { name, data } of events(body)) {
+      if (stop !== this.stop) return null;
+      if (name === "error") return data;
+      this.heard();
+      this.wait = FIRST_WAIT_MS;
+      this.on.live();
+      this.on[name]?.(data);
+    }
+    return null;
+  }
+
+  heard() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.broken(), SILENCE_MS);
+  }
+
+  broken(problem = null) {
+    this.on.stale();
+    this.again(problem?.status === 401 ? 0 : this.wait);
+  }
+
+  refused({ status, message }) {
+    // Before it is told, which may lead to another address or to none.
+    this.again(this.wait);
+    this.on.refused(status, message);
+  }
+
+  again(wait) {
+    this.drop();
+    this.timer = setTimeout(() => this.connect(), wait);
+    this.wait = Math.min(this.wait * 2, LONGEST_WAIT_MS);
+  }
+}
+
+async function said(answer) {
+  try {
+    return (await answer.json()).message ?? "";
+  } catch {
+    return "";
+  }
+}
+
+// Server-sent events as this server writes them: a name, one line of JSON, an empty line.
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const texts = (rest + value).split("\n\n");
+    rest = texts.pop();
+    for (const text of texts) {
+      const [, name, data] = /^event: (\w+)\ndata: (.*)$/.exec(text) ?? [];
+      if (name) yield { name, data: JSON.parse(data) };
+    }
   }
 }

@@ -5,6 +5,11 @@ import { line } from "./trend.js";
 const STATUSES = ["pending", "reserved", "assigned", "wrapping"];
 const number = new Intl.NumberFormat("en");
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const calendar = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const DAY_S = 86_400;
+// Rows where the page scrolls anyway; where it does not, as many as there is room for.
+const ROWS = 10;
+const wide = matchMedia("(min-width: 1101px)");
 
 export const place = (id) => document.getElementById(id);
 
@@ -12,40 +17,73 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// A large figure, and how wide it is in the widest of the usual fonts, by which the style makes it fit.
+function fit(element, text) {
+  if (element.textContent === text) return;
+  element.textContent = text;
+  const ems = [...text].reduce((all, sign) => all + (/[:,. ]/.test(sign) ? 0.37 : 0.665), 0);
+  element.style.setProperty("--ems", ems.toFixed(3));
+}
+
 export function time(ms) {
   return clock.format(new Date(ms));
 }
 
-// 7 → 0:07, 3725 → 1:02:05
+// 7 → 0:07, 3725 → 1:02:05, 266400 → 3 d 02 h
 export function length(seconds) {
   const two = (part) => String(part).padStart(2, "0");
+  if (seconds >= DAY_S) return `${Math.floor(seconds / DAY_S)} d ${two(Math.floor(seconds / 3600) % 24)} h`;
   const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
 export function realtime(figures) {
   const { tasks_by_status: status } = figures;
-  say(place("total-tasks"), number.format(figures.total_tasks));
+  fit(place("total-tasks"), number.format(figures.total_tasks));
   say(place("total-workers"), number.format(figures.total_workers));
-  for (const name of [...STATUSES, "completed", "canceled"]) say(place(`status-${name}`), number.format(status[name]));
+  for (const name of STATUSES) fit(place(`status-${name}`), number.format(status[name]));
+  for (const name of ["completed", "canceled"]) say(place(`status-${name}`), number.format(status[name]));
   for (const name of STATUSES) place("status-parts").querySelector(`.${name}`).style.flexGrow = status[name];
   rows("priorities", figures.tasks_by_priority.toReversed().map(([priority, tasks]) => [`Priority ${priority}`, tasks]));
   rows("activities", figures.activities.map(({ name, sid, workers }) => [name || sid, workers]));
 }
 
-function rows(id, wanted) {
+const latest = new Map();
+const resized = new ResizeObserver((entries) => entries.forEach(({ target: { id } }) => rows(id, latest.get(id))));
+
+function rows(id, all) {
   const list = place(id);
-  place(`${id}-none`).hidden = wanted.length > 0;
+  if (!latest.has(id)) resized.observe(list);
+  latest.set(id, all);
+  place(`${id}-none`).hidden = all.length > 0;
+  const wanted = fullest(all, room(list));
   while (list.children.length > wanted.length) list.lastElementChild.remove();
-  const most = Math.max(1, ...wanted.map(([, count]) => count));
-  wanted.forEach(([name, count], at) => {
+  const most = Math.max(1, ...all.map(([, count]) => count));
+  wanted.forEach(([name, count, isRest], at) => {
     const row = list.children[at] ?? list.appendChild(newRow());
     const [bar, title, figure] = row.children;
-    bar.parentElement.firstElementChild.style.width = `${(100 * count) / most}%`;
+    bar.style.width = isRest ? "0" : `${(100 * count) / most}%`;
     say(title, name);
     title.title = name;
     say(figure, number.format(count));
   });
+}
+
+// How many rows the list has room for.
+function room(list) {
+  const first = list.firstElementChild ?? list.appendChild(newRow());
+  const { paddingTop, rowGap } = getComputedStyle(list);
+  const high = list.clientHeight - parseFloat(paddingTop) + parseFloat(rowGap);
+  return wide.matches && first.offsetHeight ? Math.floor(high / (first.offsetHeight + parseFloat(rowGap))) : ROWS;
+}
+
+// Those of the largest counts in their old order, and one row for all others.
+function fullest(all, room) {
+  if (all.length <= room) return all;
+  const kept = new Set(all.toSorted(([, one], [, other]) => other - one).slice(0, Math.max(0, room - 1)));
+  const others = all.filter((row) => !kept.has(row));
+  const rest = others.reduce((sum, [, count]) => sum + count, 0);
+  return [...all.filter((row) => kept.has(row)), [kept.size ? `and ${others.length} more` : `${others.length} in all`, rest, true]];
 }
 
 function newRow() {
@@ -61,8 +99,8 @@ export function wait(age_ms, since_ms, { warn, alarm }) {
   const tile = place("wait");
   const seconds = Math.floor((age_ms ?? 0) / 1000);
   const level = age_ms === null || seconds < Math.min(warn, alarm) ? "calm" : seconds >= alarm ? "alarm" : "warn";
-  say(place("wait-age"), age_ms === null ? "0:00" : length(seconds));
-  const since = age_ms === null ? "Nobody waits" : `since ${time(since_ms)}`;
+  fit(place("wait-age"), age_ms === null ? "0:00" : length(seconds));
+  const since = age_ms === null ? "Nobody waits" : `since ${seconds < DAY_S ? time(since_ms) : calendar.format(new Date(since_ms))}`;
   const over = { calm: "", warn: `, over ${length(warn)}`, alarm: `, over ${length(alarm)}` }[level];
   say(place("wait-said"), since + over);
   if (tile.dataset.level === level) return;
@@ -84,7 +122,11 @@ export function windows(told, { target }) {
     };
     say(tile.querySelector(".level dt"), `Service level, accepted within ${told.service_level_s} s`);
     const { trend: past } = figures;
-    if (!past) return ["level", "created", "accepted", "canceled", "acceptance"].forEach((name) => show(name, "–", []));
+    const why = tile.querySelector(".beside");
+    why.hidden = Boolean(past);
+    say(why, past ? "" : `No figures: this server keeps less than ${span(figures.minutes)} (--retention).`);
+    tile.querySelector("dl").hidden = !past;
+    if (!past) return;
     const level = share(figures.accepted_below, figures.reservations_accepted);
     const levels = past.reservations_accepted.map((whole, bucket) => share(past.accepted_below[bucket], whole));
     const shown = level === null ? "–" : `${percent(level)}%`;
@@ -100,9 +142,9 @@ export function windows(told, { target }) {
   });
 }
 
-// Never 100 where one is missing.
+// Whole percents that were reached: never 100 where one is missing, nor the target where it was missed.
 function percent(share) {
-  return share === 100 ? "100" : (Math.floor(share * 10) / 10).toFixed(share < 10 ? 1 : 0);
+  return String(Math.floor(share));
 }
 
 function newWindow({ minutes }) {
