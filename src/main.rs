@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Serve(config) => run::serve(*config).unwrap_or_else(|error| {
             tracing::error!("{error}");
-            ExitCode::FAILURE
+            if error.is_bad_usage() { ExitCode::from(cli::EXIT_USAGE) } else { ExitCode::FAILURE }
         }),
         Command::Config(shown) => match shown.write(&mut std::io::stdout().lock()) {
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {

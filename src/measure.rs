@@ -55,7 +55,7 @@ impl Counts {
 }
 
 /// The bounds by which something is refused, by the names that errors have for them.
-pub const LIMITS: [&str; 25] = [
+pub const LIMITS: [&str; 26] = [
     "body_timeout",
     "credential_checks",
     "dead_letter_calls",
@@ -73,6 +73,7 @@ pub const LIMITS: [&str; 25] = [
     "max_queued_questions",
     "max_tasks_per_account",
     "max_tasks_per_workspace",
+    "max_wallboard_sessions",
     "max_watchers",
     "max_watchers_per_account",
     "max_workers_per_account",

@@ -60,8 +60,8 @@ const READS: &[&str] = &["tasktally.v1.StatisticsService", "tasktally.v1.AdminSe
 pub enum ServeError {
     #[error("cannot start the runtime: {0}")]
     Runtime(std::io::Error),
-    #[error("cannot listen on {address}: {source}")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot listen on {address} ({flag}): {source}")]
+    Listen { flag: &'static str, address: SocketAddr, source: std::io::Error },
     #[error(
         "{0} can be reached by others, and nobody would be asked who they are. Give --credentials FILE (`tasktally \
          credentials new --name NAME --roles read,ingest >> FILE` makes the first entry) or --jwt-jwks FILE; or listen on \
@@ -89,6 +89,14 @@ pub enum ServeError {
     JournalLost(Arc<str>),
 }
 
+impl ServeError {
+    /// Whether the settings themselves have to change, so that nobody needs to start the same again. What somebody else
+    /// may mend meanwhile is no such thing: a port, a file, a disk.
+    pub fn is_bad_usage(&self) -> bool {
+        matches!(self, ServeError::Unprotected(_) | ServeError::DemoOverData(_))
+    }
+}
+
 /// Serves until it is told to stop.
 ///
 /// # Errors
@@ -110,8 +118,7 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let gate = open_gate(&config).await?;
     let connections = listening::connections(&config.connections);
     let identity = Identity::load(&config.tls, config.connections.max_handshakes)?;
-    let listener = listening::bind(config.listen).await?;
-    let address = listener.local_addr().map_err(|source| ServeError::Listen { address: config.listen, source })?;
+    let (listener, address) = listening::bind("--listen", config.listen).await?;
     tracing::info!(%address, tls = config.tls.is_on(), version = env!("CARGO_PKG_VERSION"), "listening");
     if gate.is_some() && !config.tls.is_on() && !address.ip().is_loopback() {
         tracing::warn!(%address, "tokens cross the network in plaintext: set --tls-cert and --tls-key, or let a proxy speak TLS");

@@ -246,7 +246,7 @@ async fn a_changed_file_that_is_bad_changes_nothing_and_a_bad_one_at_the_start_r
 #[test]
 fn an_address_that_others_can_reach_needs_credentials_or_a_word() {
     let open = Launch::listening_on("0.0.0.0:0");
-    let why = open.spawn().refuses_to_start();
+    let why = open.spawn().refuses_its_flags();
     for way in ["--credentials", "--allow-unauthenticated", "127.0.0.1", "credentials new"] {
         assert!(why.contains(way), "{why}");
     }

@@ -60,7 +60,7 @@ fn made_up_events_come_to_no_real_ones() {
     let server = with(Launch::demo()).start();
     assert!(there.join("journal.db").exists() && !server.out.contains("--ephemeral"));
     server.stop();
-    let refused = with(Launch::demo()).spawn().refuses_to_start();
+    let refused = with(Launch::demo()).spawn().refuses_its_flags();
     assert!(refused.contains("is not empty, and --demo makes its events up"), "{refused}");
     // Without the flag it is a directory as any.
     Launch::on(&there).start().stop();
@@ -68,6 +68,6 @@ fn made_up_events_come_to_no_real_ones() {
 
 #[test]
 fn a_demo_is_for_this_host_alone_unless_it_is_said_that_others_may() {
-    let refused = Launch::demo_at("0.0.0.0:0").spawn().refuses_to_start();
+    let refused = Launch::demo_at("0.0.0.0:0").spawn().refuses_its_flags();
     assert!(refused.contains("--allow-unauthenticated"), "{refused}");
 }

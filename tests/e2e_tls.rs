@@ -110,15 +110,20 @@ async fn what_keeps_two_sides_apart_is_said_with_what_to_do() {
     clients.client(&[dns("me.example")]).write(home.path(), "me");
     Authority::new("strangers").client(&[dns("him.example")]).write(home.path(), "him");
     home.authority.expired_server().write(home.path(), "expired");
+    home.authority.server_and_authority().write(home.path(), "authority");
     let path = |name: &str| format!("{dir}/{name}");
     let mutual = home.launch().with([format!("--tls-client-ca={}", path("clients.pem"))]).start();
     let plain = Launch::ephemeral().start();
     let dated = [format!("--tls-cert={}", path("expired.pem")), format!("--tls-key={}", path("expired.key"))];
     let dated = Launch::ephemeral().with(dated).start();
+    let ruling = [format!("--tls-cert={}", path("authority.pem")), format!("--tls-key={}", path("authority.key"))];
+    let ruling = Launch::ephemeral().with(ruling).start();
+    ruling.logs("basicConstraints=CA:FALSE");
+    assert!(!mutual.log.contains("CA:FALSE"), "{}", mutual.log.text());
     let (ca, other, [me, him, mine]) = (path("ca.pem"), path("other.pem"), ["me.pem", "him.pem", "me.key"].map(path));
     let his = path("him.key");
     let secure = |server: &Server| format!("https://{}", server.address);
-    let cases: [(String, Vec<&str>, i32, Vec<&str>); 7] = [
+    let cases: [(String, Vec<&str>, i32, Vec<&str>); 8] = [
         (secure(&mutual), vec!["--tls-ca", &ca], 6, vec!["asks for a client certificate", "--tls-cert", "--tls-key"]),
         (
             secure(&mutual),
@@ -128,6 +133,7 @@ async fn what_keeps_two_sides_apart_is_said_with_what_to_do() {
         ),
         (secure(&mutual), vec!["--tls-ca", &other], 6, vec!["has signed the certificate", &other, "--tls-ca FILE"]),
         (secure(&dated), vec!["--tls-ca", &ca], 6, vec!["is not good: certificate expired"]),
+        (secure(&ruling), vec!["--tls-ca", &ca], 6, vec!["an authority's own certificate (CA:TRUE)", "CA:FALSE"]),
         (mutual.address.clone(), vec![], 2, vec!["speaks TLS", "https://HOST:PORT and --tls-ca"]),
         (secure(&plain), vec!["--tls-ca", &ca], 2, vec!["does not speak TLS", "http://HOST:PORT"]),
         (

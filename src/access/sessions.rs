@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::issue::digest_of;
 use super::{Admitted, Lease, Mark};
 use crate::limits;
+use crate::measure;
 use crate::pipeline::{Caller, CallerName, Role};
 
 /// The name of the cookie.
@@ -84,6 +85,7 @@ impl Sessions {
         begun.retain(|_, session| !session.lease.is_over());
         give_way(&mut begun, &session.name, (self.most / limits::SESSIONS_SHARE).max(1));
         if begun.len() >= self.most {
+            measure::refused_by("max_wallboard_sessions");
             return Err(NoSession::TooMany { most: self.most });
         }
         begun.insert(digest_of(&secret), session);

@@ -21,7 +21,7 @@ static LOG: LazyLock<Refusals> = LazyLock::new(Refusals::default);
 pub fn note(rejected: &[RejectedEvent]) {
     for Line { example, events } in LOG.count(rejected, Instant::now()) {
         tracing::warn!(
-            reason = example.reason().as_str_name(),
+            reason = name(example.reason()),
             events,
             event_sid = example.event_sid,
             field = example.field,
@@ -35,9 +35,14 @@ pub fn note(rejected: &[RejectedEvent]) {
 pub fn totals() -> impl Iterator<Item = (&'static str, u64)> {
     let reasons = LOG.by_reason.iter().enumerate().skip(1);
     reasons.filter_map(|(number, refused)| {
-        let reason = RejectionReason::try_from(i32::try_from(number).ok()?).ok()?.as_str_name();
-        Some((reason.trim_start_matches("REJECTION_REASON_"), refused.total.load(Ordering::Relaxed)))
+        let reason = RejectionReason::try_from(i32::try_from(number).ok()?).ok()?;
+        Some((name(reason), refused.total.load(Ordering::Relaxed)))
     })
+}
+
+/// As people are told it everywhere.
+fn name(reason: RejectionReason) -> &'static str {
+    reason.as_str_name().trim_start_matches("REJECTION_REASON_")
 }
 
 #[derive(Default)]

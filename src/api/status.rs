@@ -178,14 +178,19 @@ fn unanswered(workspace: Option<WorkspaceSid>, error: AskError) -> Status {
             refused(Code::NotFound, "WORKSPACE_NOT_FOUND", text, [("workspace_sid", sid)])
         }
         AskError::WindowTooOld { oldest, asked } => too_old(oldest, asked),
-        AskError::EmptyWindow { field } => {
-            let rule = if field == "start_time" { "must be before the end of now" } else { "must be after start_time" };
-            bad_fields(vec![FieldViolation::new(field, format!("{rule}, once rounded to whole seconds"))])
-        }
+        AskError::EmptyWindow { field } => bad_fields(vec![FieldViolation::new(field, empty_rule(field))]),
         AskError::TooManyBuckets { least_s } => bad_fields(vec![FieldViolation::new("bucket", bucket_rule(least_s))]),
         AskError::Overloaded(full) => overloaded(full),
         AskError::Starting => starting(),
         AskError::Stopping => stopping(),
+    }
+}
+
+/// What is asked of the field that leaves an interval no second.
+pub fn empty_rule(field: &str) -> &'static str {
+    match field {
+        "start_time" => "must not be in the future: without end_time, the interval ends now",
+        _ => "must be after start_time, once rounded to whole seconds",
     }
 }
 

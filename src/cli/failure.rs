@@ -118,7 +118,8 @@ impl Failure {
             (Code::PermissionDenied, ..) => "use a token with that role: whoever runs the server gives roles to tokens",
             (Code::Unimplemented, ..) => {
                 return Some(format!(
-                    "server: {}; this may be its port for probes (--health-listen), which answers health checks only",
+                    "server: {}; this may be its port for probes (--health-listen) or for metrics (--metrics-listen), \
+                     where nothing else is answered",
                     args.address
                 ));
             }
@@ -287,7 +288,12 @@ mod tests {
         let all = advice(Code::PermissionDenied, "ACCOUNT_NOT_ALL", "");
         assert!(all.contains("account = \"all\"") && !all.contains("with that role"), "{all}");
         let probes = advice(Code::Unimplemented, "", "");
-        assert!(probes.contains("https://x:50051") && probes.contains("--health-listen"), "{probes}");
+        assert!(
+            probes.contains("https://x:50051")
+                && probes.contains("--health-listen")
+                && probes.contains("--metrics-listen"),
+            "{probes}"
+        );
     }
 
     #[test]

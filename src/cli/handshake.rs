@@ -29,6 +29,8 @@ pub enum Mismatch {
     CertificateRefused(String),
     /// Nobody whom we trust has signed the server's certificate.
     Untrusted,
+    /// The server shows an authority's own certificate, as `openssl req -x509` makes one unless it is told otherwise.
+    Authority,
     /// The server's certificate is not good here: another name, expired.
     WrongServer(String),
     /// https:// at a port without TLS.
@@ -58,6 +60,9 @@ impl Mismatch {
                 "none of the authorities in {} has signed the certificate of {address}: UnknownIssuer",
                 file(&args.tls.tls_ca)
             ),
+            Mismatch::Authority => {
+                format!("the certificate of {address} is not good: it is an authority's own certificate (CA:TRUE)")
+            }
             Mismatch::WrongServer(why) => format!("the certificate of {address} is not good: {why}"),
             Mismatch::NotTls => format!("{address} does not speak TLS"),
             Mismatch::Tls => format!("{address} speaks TLS"),
@@ -72,6 +77,10 @@ impl Mismatch {
                 "an authority in the server's --tls-client-ca must have signed it, and it must not have expired"
             }
             Mismatch::Untrusted => "give the authority that did, as PEM: --tls-ca FILE; or check --address",
+            Mismatch::Authority => {
+                "have one made for the server with basicConstraints=CA:FALSE (openssl: -addext \
+                 basicConstraints=critical,CA:FALSE)"
+            }
             Mismatch::WrongServer(_) => "use an --address that the certificate names, or have it renewed",
             Mismatch::NotTls => "if the port is the right one: --address http://HOST:PORT, without the --tls flags",
             Mismatch::Tls => "use --address https://HOST:PORT and --tls-ca FILE",
@@ -110,8 +119,12 @@ fn in_words(words: &str) -> Option<Mismatch> {
         };
     }
     if let Some((_, why)) = words.split_once("invalid peer certificate: ") {
-        let is_unknown = why.starts_with("UnknownIssuer");
-        return Some(if is_unknown { Mismatch::Untrusted } else { Mismatch::WrongServer(why.to_owned()) });
+        return Some(match why {
+            _ if why.starts_with("UnknownIssuer") => Mismatch::Untrusted,
+            // What the library that checks certificates calls it, inside of what rustls does.
+            _ if why.contains("CaUsedAsEndEntity") => Mismatch::Authority,
+            _ => Mismatch::WrongServer(why.to_owned()),
+        });
     }
     words.contains("received corrupt message of type InvalidContentType").then_some(Mismatch::NotTls)
 }

@@ -36,8 +36,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use args::{ClientCommand, ConnectionArgs};
-pub use failure::EXIT_LOCAL;
 use failure::Failure;
+pub use failure::{EXIT_LOCAL, EXIT_USAGE};
 
 use crate::{bench, simulate};
 

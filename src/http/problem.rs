@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::parameters;
-use crate::api::status::{ApiError, bucket_rule, count};
+use crate::api::status::{ApiError, bucket_rule, count, empty_rule};
 use crate::event::WorkspaceSid;
 use crate::letters::LettersError;
 use crate::limits;
@@ -144,8 +144,7 @@ fn unanswered(workspace: Option<WorkspaceSid>, error: AskError) -> Problem {
             Problem::invalid(message)
         }
         AskError::EmptyWindow { field } => {
-            let rule = if field == "start_time" { "must be before the end of now" } else { "must be after start_time" };
-            Problem::invalid(parameters::translated(&format!("{field} {rule}, once rounded to whole seconds")))
+            Problem::invalid(parameters::translated(&format!("{field} {}", empty_rule(field))))
         }
         AskError::TooManyBuckets { least_s } => Problem::invalid(format!("Bucket: {}", bucket_rule(least_s))),
         AskError::Overloaded(full) => {

@@ -65,18 +65,19 @@ impl Partition {
         now: Millis,
     ) -> Result<Stamped<(SecondRange, Past)>, AskError> {
         let SeriesQuestion { of, bucket_s } = question;
-        // In the order of the errors: what is no question, then whose it is, then how far it reaches.
-        let range = of.window.interval(now)?;
-        let seconds = range.seconds();
+        // In the order of the errors: what is no question, then whose it is, then how far it reaches. Too many buckets are
+        // no question, but where it reaches too far, a longer bucket would not help.
+        let resolved = of.window.resolve(now, self.retention_ms());
+        let seconds = match resolved {
+            Err(empty @ WindowError::Empty { .. }) => return Err(empty.into()),
+            Err(WindowError::TooOld { .. }) => 0,
+            Ok(range) => range.seconds(),
+        };
         if seconds > SERIES_BUCKETS.saturating_mul(*bucket_s) {
             return Err(AskError::TooManyBuckets { least_s: least_bucket_s(seconds) });
         }
-        let retention_ms = self.retention_ms();
         let past = self.visible(caller, workspace)?.past(&of.channel);
-        match of.window.resolve(now, retention_ms) {
-            Err(error @ (WindowError::TooOld { .. } | WindowError::Empty { .. })) => Err(error.into()),
-            Ok(range) => Ok(self.stamp(now, (range, past))),
-        }
+        Ok(self.stamp(now, (resolved?, past)))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 
 use super::ServeError;
-use crate::config::{ClientAuth, ConnectionSettings, TlsSettings};
+use crate::config::{ClientAuth, ConnectionSettings, TlsSettings, reachable};
 use crate::limits;
 use crate::metrics;
 use crate::server::{self, Connections, Health, Outcome};
@@ -68,8 +68,15 @@ fn room_for_files(connections: usize) -> usize {
     }
 }
 
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })
+/// A port, and where it is in the end. `flag` is the setting that named it.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn bind(flag: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |source| ServeError::Listen { flag, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 /// The server's identity, where it is to have one.
@@ -134,7 +141,7 @@ impl Besides {
     /// The address cannot be listened on.
     pub async fn health(address: SocketAddr, health: &Health) -> Result<Besides, ServeError> {
         let router = server::router(Routes::new(health.service()), Router::new(), server::wordless);
-        Besides::open(address, router, "health probes").await
+        Besides::open("--health-listen", address, router, "health probes").await
     }
 
     /// The port for metrics.
@@ -143,12 +150,11 @@ impl Besides {
     /// The address cannot be listened on.
     pub async fn metrics(address: SocketAddr, sources: metrics::Sources) -> Result<Besides, ServeError> {
         let router = server::router(Routes::default(), metrics::router(sources), server::wordless);
-        Besides::open(address, router, "scrapes of metrics").await
+        Besides::open("--metrics-listen", address, router, "scrapes of metrics").await
     }
 
-    async fn open(address: SocketAddr, router: Router, what: &str) -> Result<Besides, ServeError> {
-        let listener = bind(address).await?;
-        let address = listener.local_addr().map_err(|source| ServeError::Listen { address, source })?;
+    async fn open(flag: &'static str, address: SocketAddr, router: Router, what: &str) -> Result<Besides, ServeError> {
+        let (listener, address) = bind(flag, address).await?;
         tracing::info!(%address, "listening for {what}, in plaintext");
         let connections = Connections {
             max_connections: limits::PROBE_CONNECTIONS,
@@ -181,8 +187,9 @@ impl Ports {
         let told = |port: &Option<Besides>, told: &dyn Fn(SocketAddr) -> String| {
             port.as_ref().map(|port| told(port.address)).unwrap_or_default()
         };
-        let health = told(&self.probes, &|address| format!("health {address} (plaintext)\n"));
-        health + &told(&self.metrics, &|address| format!("scrape http://{address}{} (plaintext)\n", metrics::PATH))
+        let health = told(&self.probes, &|address| format!("health {} (plaintext)\n", reachable(address)));
+        let scrape = |address| format!("scrape http://{}{} (plaintext)\n", reachable(address), metrics::PATH);
+        health + &told(&self.metrics, &scrape)
     }
 
     pub async fn close(self) {

@@ -33,6 +33,15 @@ pub(super) fn note(denied: Denied, peer: Option<IpAddr>) {
     note_reason(reason, peer);
 }
 
+/// Counts a browser that is not let in. One that shows nothing has signed out, maybe in another tab, and the page tells
+/// whoever looks at it: nothing for the log.
+pub(super) fn note_browser(denied: Denied, peer: Option<IpAddr>) {
+    match denied {
+        Denied::Missing => LOG.count_silently(0),
+        Denied::Wrong | Denied::Expired | Denied::Busy { .. } => note(denied, peer),
+    }
+}
+
 /// Likewise a caller whose signature its handler found missing or wrong.
 pub(super) fn note_unsigned(peer: Option<IpAddr>) {
     note_reason(4, peer);
@@ -66,6 +75,10 @@ struct Reason {
 }
 
 impl Denials {
+    fn count_silently(&self, reason: usize) {
+        self.by_reason[reason].total.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How many there were since the last line, when the next is due.
     fn count(&self, reason: usize, now: Instant) -> Option<u64> {
         let Reason { calls, total, said } = &self.by_reason[reason];
@@ -90,5 +103,8 @@ mod tests {
         assert_eq!((log.count(1, at(1)), log.count(1, at(9))), (None, None));
         assert_eq!(log.count(0, at(9)), Some(1), "another reason is told for itself");
         assert_eq!(log.count(1, at(10)), Some(3));
+        log.count_silently(1);
+        assert_eq!(log.count(1, at(20)), Some(1), "what is not told is not in the count");
+        assert_eq!(log.by_reason[1].total.load(Ordering::Relaxed), 6);
     }
 }

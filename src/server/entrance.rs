@@ -175,7 +175,10 @@ where
                 call.running = Some(self.inner.call(request));
             }
             Checked::Now(Err(denied)) => {
-                denials::note(denied, peer(&request));
+                match call.browsed {
+                    true => denials::note_browser(denied, peer(&request)),
+                    false => denials::note(denied, peer(&request)),
+                }
                 call.refused = Some(Refused::Denied(denied));
             }
             Checked::Later(verdict) => {

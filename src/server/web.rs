@@ -4,13 +4,14 @@ use super::connection::RequestBody;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, header::CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tonic::body::Body as Translated;
+use tonic::{Status, body::Body as Translated};
 use tonic_web::GrpcWebLayer;
 use tower::{BoxError, Layer, Service};
 
@@ -91,7 +92,15 @@ where
     }
 
     fn call(&mut self, request: Request<Translated>) -> Self::Future {
-        WebFuture::Own { call: self.inner.call(request.map(RequestBody::new)) }
+        WebFuture::Own { call: self.inner.call(request.map(|body| RequestBody::new(body.map_err(in_our_words)))) }
+    }
+}
+
+/// What is wrong with a body, without the name of the library that found out.
+fn in_our_words(status: Status) -> Status {
+    match status.message().strip_prefix("tonic-web: ") {
+        Some(words) => Status::new(status.code(), format!("gRPC-Web: {words}")),
+        None => status,
     }
 }
 

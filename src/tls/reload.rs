@@ -50,6 +50,7 @@ impl Tls {
         let Built { config, validity } = files.build(&contents)?;
         let counters = Arc::new(Counters::default());
         counters.not_after_s.store(validity.not_after_s, Ordering::Relaxed);
+        warn_of_authority(&files, validity);
         let (sender, config) = watch::channel(config);
         let tls = Tls { config, counters: counters.clone(), handshakes: Handshakes::new(handshakes) };
         let seen = Some(contents.fingerprint());
@@ -104,6 +105,7 @@ impl Reload {
                 self.counters.not_after_s.store(validity.not_after_s, Ordering::Relaxed);
                 self.counters.reloads.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(valid_until = validity.end(), "the TLS files have changed; new connections see them");
+                warn_of_authority(&self.files, validity);
             }
             Err(error) => {
                 self.counters.reloads_failed.fetch_add(1, Ordering::Relaxed);
@@ -139,5 +141,17 @@ impl Reload {
             tracing::warn!(%until, days, "the TLS certificate ends soon");
         }
         true
+    }
+}
+
+/// Some clients take it, so that it is served.
+fn warn_of_authority(files: &Files, validity: Validity) {
+    if validity.is_authority {
+        let file = files.cert.display();
+        tracing::warn!(
+            %file,
+            "the TLS certificate is an authority's own (CA:TRUE), which strict clients refuse, this program's among them: \
+             make one with basicConstraints=CA:FALSE"
+        );
     }
 }

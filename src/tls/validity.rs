@@ -1,14 +1,16 @@
-//! From when until when a certificate is valid.
+//! From when until when a certificate is valid, and for whom.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// In seconds since 1970, both inclusive.
+/// In seconds since 1970, both inclusive; and what keeps clients from taking it all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validity {
     pub not_before_s: i64,
     pub not_after_s: i64,
+    /// It is an authority's own (CA:TRUE): strict clients take none of these from a server.
+    pub is_authority: bool,
 }
 
 impl Validity {
@@ -16,7 +18,11 @@ impl Validity {
     pub fn of(der: &[u8]) -> Result<Validity, String> {
         let (_, certificate) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
         let validity = certificate.validity();
-        Ok(Validity { not_before_s: validity.not_before.timestamp(), not_after_s: validity.not_after.timestamp() })
+        Ok(Validity {
+            not_before_s: validity.not_before.timestamp(),
+            not_after_s: validity.not_after.timestamp(),
+            is_authority: certificate.is_ca(),
+        })
     }
 
     /// Whole days from `now_s` to the end; negative once it has passed.

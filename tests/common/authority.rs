@@ -46,6 +46,13 @@ impl Authority {
         self.sign(params)
     }
 
+    /// An identity for a server that is an authority, too, as `openssl req -x509` makes one.
+    pub fn server_and_authority(&self) -> Identity {
+        let mut params = server_params();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.sign(params)
+    }
+
     /// An identity for a client whose subject alternative names are these.
     pub fn client(&self, names: &[SanType]) -> Identity {
         let mut params = CertificateParams::new(Vec::new()).unwrap();

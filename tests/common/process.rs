@@ -201,10 +201,19 @@ impl Server {
         assert_eq!(status.code(), Some(0), "log:\n{}", self.log.text());
     }
 
-    /// Waits until it ends because it could not start; answers what it logged.
-    pub fn refuses_to_start(mut self) -> String {
+    /// Waits until it ends because it could not start, which a later start may; answers what it logged.
+    pub fn refuses_to_start(self) -> String {
+        self.refuses(1)
+    }
+
+    /// Likewise, because of how it was started: no start that is the same can do better.
+    pub fn refuses_its_flags(self) -> String {
+        self.refuses(2)
+    }
+
+    fn refuses(mut self, code: i32) -> String {
         let status = self.wait();
-        assert_eq!(status.code(), Some(1), "log:\n{}", self.log.text());
+        assert_eq!(status.code(), Some(code), "log:\n{}", self.log.text());
         assert_eq!(self.out.text(), "", "it never said that it listens");
         // As in `logs`.
         eventually_blocking("the reason is logged", || self.log.contains("ERROR").then(|| self.log.text()))

@@ -168,6 +168,17 @@ async fn a_watch_goes_on_and_its_end_is_in_its_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_not_base64_is_told_without_the_name_of_a_library() {
+    let (server, _, _) = scene().await;
+    let path = "/tasktally.v1.StatisticsService/ListWorkspaces";
+    let answer = post(&server, path, &[&format!("content-type: {TEXT}")], b"!!!!");
+    let (_, status) = taken_apart(&answer, &answer.body);
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("not the message: gRPC-Web: Invalid symbol"), "{status:?}");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_of_its_kinds_is_plain_http() {
     let (server, _, _) = scene().await;
     let kind = format!("content-type: {BINARY}");

@@ -411,7 +411,9 @@ impl Trial {
             let answer = self.runtime.block_on(pipeline.series(&Caller::everything(), sid, question));
             let expected = match (self.model.interval(of.window, now), known) {
                 (Err(empty @ WindowError::Empty { .. }), _) => Err(empty.into()),
-                _ if seconds > 1000 * bucket_s => Err(AskError::TooManyBuckets { least_s: (seconds + 999) / 1000 }),
+                (Ok(_), _) if seconds > 1000 * bucket_s => {
+                    Err(AskError::TooManyBuckets { least_s: (seconds + 999) / 1000 })
+                }
                 (_, Err(unknown)) => Err(unknown.clone()),
                 (Err(too_old), _) => Err(too_old.into()),
                 (Ok(range), Ok(_)) => {

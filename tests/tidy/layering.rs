@@ -41,7 +41,7 @@ const ROOMS: [Room; 23] = [
     room("engine", &["event"], &[]),
     room("journal", &["event"], &["rusqlite", "zstd", "chrono"]),
     room("pipeline", &["event", "engine", "journal", "limits", "measure"], &["tokio"]),
-    room("access", &["event", "pipeline", "limits"], &["http", "tokio"]),
+    room("access", &["event", "pipeline", "limits", "measure"], &["http", "tokio"]),
     room("letters", &["event", "pipeline", "limits"], &["rusqlite", "tokio"]),
     room("api", &["event", "engine", "pipeline", "letters", "limits", "measure"], &["tonic", "prost", "http", "tokio"]),
     room("taskrouter", &["event", "api", "limits"], &["prost", "chrono"]),

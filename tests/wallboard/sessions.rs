@@ -76,6 +76,8 @@ async fn a_token_shown_once_becomes_a_cookie_that_opens_the_boards_reads_and_not
     );
     assert_eq!(Events::of(&server.address, "", &[&cookie]).next().unwrap().1["total_tasks"], 1);
     get(&server.address, &format!("/wallboard/channels?workspace={}", sid("WS", 2)), &[&cookie]).problem(404, 20404);
+    // A browser that shows nothing is one that has signed out: the page says it, the log need not.
+    assert!(!server.log.contains("are not let in"), "{}", server.log.text());
     // Nothing else is opened by it: no resource, no ingest, no RPC.
     get(&server.address, &format!("/v1/Workspaces/{}/Statistics", sid("WS", 1)), &[&cookie]).problem(401, 20003);
     let post = ["content-length: 2", "content-type: application/json", &*cookie];

@@ -203,7 +203,8 @@ impl Violations {
         good.into_iter().map(i32::unsigned_abs).collect()
     }
 
-    /// In seconds. Whether an interval that ends now has too many, only the clock can tell.
+    /// In seconds. Of an interval that has too many it is said beside the other faults, since all are to be named. Alone it
+    /// is left to whoever has the clock: where the interval starts too early, a longer bucket would not help.
     fn bucket(&mut self, bucket: Option<prost_types::Duration>, window: Window) -> i64 {
         let Some(prost_types::Duration { seconds, nanos }) = bucket else {
             self.add("bucket", "is required");
@@ -213,7 +214,8 @@ impl Violations {
             self.add("bucket", "must be whole seconds, at least 1");
             return 1;
         }
-        if let Some(length) = window.seconds()
+        if !self.0.is_empty()
+            && let Some(length) = window.seconds()
             && length > limits::SERIES_BUCKETS.saturating_mul(seconds)
         {
             self.add("bucket", bucket_rule(least_bucket_s(length)));
