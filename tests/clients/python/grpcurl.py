@@ -65,7 +65,7 @@ def lists_services(shell):
 def lists_methods(shell):
     """list names the methods of each service"""
     equal(shell.grpcurl("list", INGEST).stdout.split(), [f"{INGEST}.IngestEvents", f"{INGEST}.StreamEvents"])
-    methods = ["Backup", "DropDeadLetters", "ForgetWorkspace", "ListDeadLetters", "ResendDeadLetters"]
+    methods = ["Backup", "DropDeadLetters", "ForgetWorkspace", "GetStatus", "ListDeadLetters", "ResendDeadLetters"]
     equal(shell.grpcurl("list", ADMIN).stdout.split(), [f"{ADMIN}.{method}" for method in methods])
     methods = ["GetCumulative", "GetCumulativeSeries", "GetRealtime", "GetStatistics"]
     methods += ["ListTaskChannels", "ListWorkspaces", "WatchRealtime", "WatchStatistics"]
