@@ -18,7 +18,8 @@
 //! [`letters`] keeps what came in over HTTP and was refused. [`upkeep`] works on a data directory that no server has:
 //! verify, export, rebuild.
 //!
-//! [`metrics`] tells Prometheus what the rooms have counted; [`measure`] is what they count with.
+//! [`metrics`] tells Prometheus what the rooms have counted; [`measure`] is what they count with. [`trace`] follows one
+//! call through the rooms, for its caller's collector.
 //!
 //! Beside them: [`config`], [`limits`] and [`logging`] are the settings; [`cli`], [`simulate`] and [`bench`] are clients.
 //!
@@ -50,5 +51,6 @@ pub mod server;
 pub mod simulate;
 pub mod taskrouter;
 pub mod tls;
+pub mod trace;
 pub mod upkeep;
 pub mod wallboard;

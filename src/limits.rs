@@ -5,6 +5,7 @@
 mod connections;
 mod import;
 mod letters;
+mod trace;
 mod wallboard;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub use connections::*;
 pub use import::*;
 pub use letters::*;
+pub use trace::*;
 pub use wallboard::*;
 
 // ---- One call -------------------------------------------------------------------------------------------------------

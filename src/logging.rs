@@ -1,12 +1,18 @@
-//! Logs: to standard error, so that standard output is the answers' own; for people by default, as JSON by flag.
+//! Logs: to standard error, so that standard output is the answers' own; for people by default, as JSON by flag. A line
+//! about a call that belongs to a trace says which.
 
+use std::fmt::Result as Formatted;
 use std::io::{self, IsTerminal};
 
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, fmt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::trace;
 
 /// Sends every log line of the process to standard error.
 ///
@@ -20,8 +26,42 @@ pub fn init(config: &LogConfig) -> Result<(), TryInitError> {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
     match config.format {
-        LogFormat::Human => builder.with_target(false).finish().try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).finish().try_init(),
+        LogFormat::Human => {
+            let with_ids = |inner| WithIds { inner, format: LogFormat::Human };
+            builder.with_target(false).map_event_format(with_ids).finish().try_init()
+        }
+        LogFormat::Json => {
+            let with_ids = |inner| WithIds { inner, format: LogFormat::Json };
+            let builder = builder.json().flatten_event(true).with_current_span(false);
+            builder.map_event_format(with_ids).finish().try_init()
+        }
+    }
+}
+
+/// Lines of another form, with the ids of the trace that the thread's current call belongs to.
+struct WithIds<F> {
+    inner: F,
+    format: LogFormat,
+}
+
+impl<S, N, F> FormatEvent<S, N> for WithIds<F>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> Formatted {
+        let Some(call) = trace::current() else { return self.inner.format_event(context, writer, event) };
+        let mut line = String::new();
+        self.inner.format_event(context, Writer::new(&mut line), event)?;
+        let (line, mark) = (line.trim_end(), call.mark());
+        let (trace, span) = (mark.trace_id(), mark.span_id());
+        match (self.format, line.strip_suffix('}')) {
+            (LogFormat::Json, Some(fields)) => {
+                writeln!(writer, r#"{fields},"trace_id":"{trace}","span_id":"{span}"}}"#)
+            }
+            (LogFormat::Json | LogFormat::Human, _) => writeln!(writer, "{line} trace_id={trace} span_id={span}"),
+        }
     }
 }
 

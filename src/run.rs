@@ -8,6 +8,7 @@ mod board;
 mod bounds;
 mod counting;
 mod demo;
+mod exporting;
 mod greeting;
 mod keeping;
 mod listening;
@@ -36,6 +37,7 @@ use crate::letters::{Letters, Place};
 use crate::pipeline::{self, JournalHealth, Pipeline, RecoveryError, Running, SystemClock};
 use crate::server::{self, Browsing, EntranceLayer, Health, Outcome};
 use crate::tls::TlsError;
+use crate::trace::export::Export;
 use crate::wallboard;
 
 use board::Board;
@@ -83,6 +85,8 @@ pub enum ServeError {
          nothing is kept", .0.display()
     )]
     DemoOverData(PathBuf),
+    #[error("cannot export traces (--trace-endpoint): {0}")]
+    Traces(String),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     #[error("cannot go on: {0}; what was acknowledged is on the disk, as far as that kept it")]
@@ -129,7 +133,8 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let (pipeline, letters) = (Pipeline::default(), Letters::default());
     let links = Arc::new(Links::new(&config.public_base(address)));
     let limits = api_limits(&config);
-    let traffic = counting::traffic();
+    let (traces, export) = exporting::begin(&config)?;
+    let traffic = counting::traffic(traces);
     let api = Api {
         pipeline: pipeline.clone(),
         links,
@@ -141,7 +146,7 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
         process: standing::process(&config, &connections, &traffic),
         stop: stop.clone(),
     };
-    let besides = counting::ports(&config, &health, &api, &traffic, identity.as_ref()).await?;
+    let besides = counting::ports(&config, &health, &api, &traffic, identity.as_ref(), export.as_ref()).await?;
     let grpc = routes(&api, &health, config.access.reflection);
     let board = Board::open(&config, gate.clone(), address).await;
     let plain = crate::http::router(&api, config.access.reflection != Reflection::Off).merge(board.router(&api));
@@ -175,7 +180,7 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let demo = config.demo.then(|| demo::begin(&config, address, stop.clone())).transpose()?;
     greet(&config, address, &besides.greeting(), demo.as_deref());
 
-    let life = Life { config, pipeline, health, stop, serving, besides };
+    let life = Life { config, pipeline, health, stop, serving, besides, export };
     life.live(running, signals).await
 }
 
@@ -305,6 +310,7 @@ struct Life {
     stop: CancellationToken,
     serving: JoinHandle<Outcome>,
     besides: Ports,
+    export: Option<Export>,
 }
 
 impl Life {
@@ -355,6 +361,7 @@ impl Life {
                 tracing::info!(connections = outcome.accepted, cut = outcome.cut, "connections closed");
             }
             keeping.finish(running).await;
+            exporting::close(self.export, self.config.shutdown_timeout.saturating_sub(started.elapsed())).await;
             self.besides.close().await;
         };
         tokio::select! {

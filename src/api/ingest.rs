@@ -16,6 +16,7 @@ use super::proto::v1::{self, ingest_service_server::IngestService};
 use super::status::{ApiError, of_reading};
 use super::{Api, caller, encode, permit, refusals};
 use crate::pipeline::{Caller, Patience, Role, Submitted};
+use crate::trace;
 
 /// Takes events in.
 pub struct Ingest {
@@ -83,7 +84,10 @@ impl Counter {
         }
         let Batch { events, refused, sids } = {
             let _turn = self.api.intake.turn(request.len()).await;
-            self.decode(&request, patience)?
+            let decoding = trace::time("decode");
+            let batch = self.decode(&request, patience)?;
+            decoding.done(&[("tasktally.events", batch.sids.len().into()), ("tasktally.bytes", request.len() as i64)]);
+            batch
         };
         drop(request);
         permit(caller, Role::Ingest)?;

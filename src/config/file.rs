@@ -132,11 +132,12 @@ fn text(argument: &Arg, value: &DeValue<'_>) -> Result<String, String> {
     match (value, argument.get_value_delimiter()) {
         (DeValue::String(text), _) => Ok(text.to_string()),
         (DeValue::Integer(number), _) => Ok(number.as_str().replace('_', "")),
+        (DeValue::Float(number), _) => Ok(number.as_str().replace('_', "")),
         (DeValue::Array(all), Some(delimiter)) => {
             let all: Result<Vec<_>, _> = all.iter().map(|one| text(argument, one.get_ref())).collect();
             Ok(all?.join(&delimiter.to_string()))
         }
         (_, Some(_)) => Err("is a text, or a list of texts".to_owned()),
-        (_, None) => Err("is a text or a whole number, written as for its flag".to_owned()),
+        (_, None) => Err("is a text or a number, written as for its flag".to_owned()),
     }
 }

@@ -11,6 +11,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trace;
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub use duration_within as parse_duration;
 pub use serve::{ServeConfig, reachable};
 pub use shown::{Form, Shown};
 pub use tls::{ClientAuth, TlsSettings};
+pub use trace::TraceSettings;
 
 /// What the process was asked to do.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use super::bounds::BoundsConfig;
 use super::connections::ConnectionSettings;
 use super::http::HttpSettings;
 use super::tls::TlsSettings;
+use super::trace::TraceSettings;
 use super::{AccessConfig, duration_within};
 use crate::limits;
 
@@ -72,6 +73,9 @@ pub struct ServeConfig {
 
     #[command(flatten)]
     pub http: HttpSettings,
+
+    #[command(flatten)]
+    pub trace: TraceSettings,
 
     #[command(flatten)]
     pub bounds: BoundsConfig,

@@ -80,6 +80,11 @@ fn complaints_name_the_flag_and_what_is_allowed() {
         ("tasktally --partitions 0", "--partitions", "from 1 to 256"),
         ("tasktally --public-url ftp://x", "--public-url", "http:// or https://"),
         ("tasktally --shutdown-timeout 2h", "--shutdown-timeout", "must be 100ms to 1h"),
+        ("tasktally --trace-endpoint localhost:4317", "--trace-endpoint", "must be http:// or https://"),
+        ("tasktally --trace-endpoint http://a:4317/v1/traces", "--trace-endpoint", "a host and a port"),
+        ("tasktally --trace-endpoint http://me@a:4317", "--trace-endpoint", "a host and a port"),
+        ("tasktally --trace-sample 1.5", "--trace-sample", "from 0 to 1"),
+        ("tasktally --trace-sample NaN", "--trace-sample", "from 0 to 1"),
         ("tasktally --log-level =,=", "--log-level", "invalid"),
         ("tasktally get --address ftp://x", "--address", "http://"),
         ("tasktally get --timeout 0s", "--timeout", "must be"),
@@ -204,6 +209,8 @@ fn a_file_sets_what_no_flag_does() {
     assert_eq!(config.http.http_cors_origin.len(), 2);
     let (_dir, line) = with_settings("ephemeral = false", "tasktally");
     assert!(!serve(&line).ephemeral);
+    let (_dir, line) = with_settings("trace-sample = 0.25", "tasktally");
+    assert!((serve(&line).trace.trace_sample - 0.25).abs() < 1e-9);
     let (_dir, line) = with_settings("log-format = 'json'", "tasktally --log-level debug");
     assert_eq!(parse_line(&line).unwrap().log.format, LogFormat::Json);
 }
@@ -216,11 +223,12 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
         ("config = 'other.toml'", "there is no setting `config`"),
         ("help = true", "there is no setting `help`"),
         ("ephemeral = 'yes'", "`ephemeral` is true or false"),
-        ("max-watchers = 1.5", "`max-watchers` is a text or a whole number"),
-        ("max-watchers = [1]", "`max-watchers` is a text or a whole number"),
-        ("http-cors-origin = [1.5]", "`http-cors-origin` is a text, or a list of texts"),
+        ("max-watchers = [1]", "`max-watchers` is a text or a number"),
+        ("http-cors-origin = [true]", "`http-cors-origin` is a text, or a list of texts"),
         // As of the flags.
         ("max-watchers = 0", "'--max-watchers <N>': must be at least 1"),
+        ("max-watchers = 1.5", "'--max-watchers <N>': must be a number"),
+        ("trace-sample = 1.5", "'--trace-sample <RATIO>': must be a number from 0 to 1"),
         ("max-watchers = 0", "note: `max-watchers` comes from "),
         ("tls-cert = 'a.pem'", "--tls-key <FILE>"),
         ("tls-cert = 'a.pem'", "note: `tls-cert` comes from "),

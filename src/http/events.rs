@@ -23,6 +23,7 @@ use crate::limits;
 use crate::pipeline::{Caller, Clock as _, Patience, SystemClock};
 use crate::taskrouter::answer::{ACCEPTED, DUPLICATE, OUTCOME, REFUSED, RefusedEvent, Summary};
 use crate::taskrouter::{Reading, Unreadable, callback, cloud, judge, signature};
+use crate::trace;
 
 const FORMS: &[&str] = &["application/x-www-form-urlencoded"];
 const STREAMS: &[&str] = &[
@@ -56,6 +57,7 @@ async fn take_callback(api: &Api, request: Request) -> Result<IngestEventsRespon
     let kind = Kind { types: FORMS, most_bytes: limits::CALLBACK_BYTES.min(api.limits.max_message_bytes) };
     body::expect(&parts.headers, kind)?;
     let (body, mut charge) = body::read(&api.intake, &parts.headers, body, kind, sender.is_stranger()).await?;
+    let decoding = trace::time("decode");
     let pairs = callback::pairs(&body).map_err(unreadable)?;
     let reading = callback::of_pairs(&pairs).map_err(unreadable)?;
     let account = AccountSid::parse(&reading.event.account_sid).ok();
@@ -64,6 +66,7 @@ async fn take_callback(api: &Api, request: Request) -> Result<IngestEventsRespon
     charge.is_known();
     let mut heard = Heard::default();
     heard.add(Ok(reading));
+    decoding.done(&[("tasktally.events", 1), ("tasktally.bytes", body.len() as i64)]);
     let answer = settle(api, &caller, heard.batch).await?;
     keep(api, &caller, Form::Callback, &answer, |_| Some(&body)).await?;
     Ok(answer)
@@ -77,6 +80,7 @@ async fn take_stream(api: &Api, request: Request) -> Result<IngestEventsResponse
     body::expect(&parts.headers, kind)?;
     let (body, mut charge) = body::read(&api.intake, &parts.headers, body, kind, sender.is_stranger()).await?;
     let turn = api.intake.turn(body.len()).await;
+    let decoding = trace::time("decode");
     sender.expect_signed(|url| signature::names_body(url, &body))?;
     let events = cloud::split(&body, api.limits.max_events).map_err(unreadable)?;
     let mut heard = Heard::default();
@@ -84,6 +88,7 @@ async fn take_stream(api: &Api, request: Request) -> Result<IngestEventsResponse
     let is_signed = |token: &str, shown: &str| signature::is_of_body(token, &sender.url, &body, shown);
     let caller = sender.decide(heard.accounts, is_signed)?;
     charge.is_known();
+    decoding.done(&[("tasktally.events", events.len() as i64), ("tasktally.bytes", body.len() as i64)]);
     drop(turn);
     let answer = settle(api, &caller, heard.batch).await?;
     keep(api, &caller, Form::Stream, &answer, |index| events.get(index).map(|event| event.get().as_bytes())).await?;

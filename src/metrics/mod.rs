@@ -8,6 +8,7 @@ mod calls;
 mod process;
 mod service;
 mod sheet;
+mod spans;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::letters::{Letters, Totals};
 use crate::limits;
 use crate::pipeline::{Pipeline, Scope};
 use crate::server::Traffic;
-use crate::tls;
+use crate::{tls, trace};
 
 /// The one path that is served.
 pub const PATH: &str = "/metrics";
@@ -49,6 +50,8 @@ pub struct Sources {
     pub traffic: Arc<Traffic>,
     /// `None` without TLS.
     pub tls: Option<Arc<tls::Counters>>,
+    /// `None` where no spans are exported.
+    pub spans: Option<Arc<trace::export::Counters>>,
     /// `None` where nothing is kept on disk.
     pub data_dir: Option<PathBuf>,
     /// Cancelled when the server shuts down.
@@ -87,6 +90,7 @@ fn text(sources: &Sources, letters: Option<Totals>) -> Result<String, std::fmt::
     let mut registry = Registry::default();
     registry.register_collector(Box::new(service::Service::read(sources, letters)));
     registry.register_collector(Box::new(calls::Calls::read(sources)));
+    registry.register_collector(Box::new(spans::Spans::read(sources)));
     registry.register_collector(Box::new(process::ProcessFigures::read()));
     let mut text = String::new();
     encode(&mut text, &registry)?;

@@ -12,6 +12,7 @@ fn sources() -> Sources {
         letters: Letters::default(),
         traffic: Arc::default(),
         tls: Some(Arc::default()),
+        spans: None,
         data_dir: None,
         stop: CancellationToken::new(),
     }

@@ -12,6 +12,7 @@ use crate::engine::{
 };
 use crate::event::{Event, Millis, Second, SecondRange, WorkspaceSid};
 use crate::limits;
+use crate::trace::passage::Passage;
 
 /// An answer, the revision of the state that it was given from, and the `now` that it was given at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +159,8 @@ pub struct Call {
     /// With the index of each within the call.
     pub events: Vec<(u32, Event)>,
     pub reply: oneshot::Sender<Result<Ingested, IngestError>>,
+    /// Where the call's way is noted, if somebody wants to know.
+    pub passage: Option<Arc<Passage>>,
     /// The events' places in the queue, given back when the call is dropped.
     pub _places: OwnedSemaphorePermit,
 }

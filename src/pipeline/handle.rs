@@ -21,6 +21,7 @@ use super::writer::{JournalHealth, unwritable};
 use crate::engine::{ChannelFilter, ChannelRow, Cumulative, Realtime, WorkspaceRow};
 use crate::event::{Event, WorkspaceSid};
 use crate::limits;
+use crate::trace::passage::{self, Passage};
 
 /// A handle to all partitions; cheap to clone. Services may hold one before there is anything behind it: until the
 /// journal is replayed everything answers `Starting`.
@@ -56,7 +57,14 @@ pub(super) struct PartitionHandle {
 /// Events that are in the queue; their answer comes when they are durable and applied.
 pub struct Submitted {
     pipeline: Pipeline,
-    parts: Vec<(usize, oneshot::Receiver<Result<Ingested, IngestError>>)>,
+    parts: Vec<SubmittedPart>,
+}
+
+/// What one partition has of it.
+struct SubmittedPart {
+    number: usize,
+    answer: oneshot::Receiver<Result<Ingested, IngestError>>,
+    passage: Option<Arc<Passage>>,
 }
 
 impl Pipeline {
@@ -90,11 +98,13 @@ impl Pipeline {
             shares.push((number, events, places));
         }
         let mut parts = Vec::with_capacity(shares.len());
+        let traced = passage::begin();
         for (number, events, places) in shares {
             let (reply, answer) = oneshot::channel();
-            let call = Call { caller: *caller, events, reply, _places: places };
+            let passage = traced.as_ref().map(|call| Passage::into(call, number));
+            let call = Call { caller: *caller, events, reply, passage: passage.clone(), _places: places };
             inner.partitions[number].calls.send(call).map_err(|_| IngestError::Stopping)?;
-            parts.push((number, answer));
+            parts.push(SubmittedPart { number, answer, passage });
         }
         Ok(Submitted { pipeline: self.clone(), parts })
     }
@@ -322,8 +332,12 @@ impl Submitted {
     pub async fn settled(self) -> Result<Ingested, IngestError> {
         let mut sum = Ingested { revision: self.pipeline.passed() as i64, ..Ingested::default() };
         let mut ends = Vec::with_capacity(self.parts.len());
-        for (number, answer) in self.parts {
-            let part = answer.await.unwrap_or(Err(IngestError::Stopping))?;
+        for SubmittedPart { number, answer, passage } in self.parts {
+            let part = answer.await.unwrap_or(Err(IngestError::Stopping));
+            if let Some(passage) = passage {
+                passage.tell(part.as_ref().err().map(ToString::to_string));
+            }
+            let part = part?;
             sum.accepted += part.accepted;
             sum.duplicates += part.duplicates;
             sum.refused.extend(part.refused);

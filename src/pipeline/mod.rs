@@ -15,7 +15,8 @@
 //! restart, `series.rs` answers for many intervals beside the owner, `keeper.rs` writes checkpoints and decides what the journal may drop. `machine.rs` puts these together as
 //! parts that are moved on step by step and never wait; `start.rs` gives each a thread.
 //!
-//! What it counts of itself, for whoever reports it, is in `counted.rs`.
+//! What it counts of itself, for whoever reports it, is in `counted.rs`; `followed.rs` notes when a traced call's group
+//! went through.
 //!
 //! A workspace is forgotten (`Partition::forget`) by a row of its own that goes the same way.
 //!
@@ -31,6 +32,7 @@ mod caller;
 mod clock;
 mod copying;
 mod counted;
+mod followed;
 mod group;
 mod growth;
 mod handle;

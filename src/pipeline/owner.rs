@@ -193,7 +193,7 @@ impl Owner {
         match group.logged() {
             None => {
                 let end = self.partition.passed();
-                self.partition.settle(group, end, now);
+                self.partition.settle(group, end, None, now);
             }
             Some(row) => self.hand_over(group, row),
         }
@@ -222,7 +222,7 @@ impl Owner {
 
     fn settle(&mut self, verdict: Verdict, now: Millis) {
         match (verdict, self.under_way.take()) {
-            (Verdict::Synced { end }, Some(group)) => self.partition.settle(group, end, now),
+            (Verdict::Synced { end, append }, Some(group)) => self.partition.settle(group, end, Some(append), now),
             (Verdict::Passed { end }, group) => {
                 self.under_way = group;
                 self.partition.pass(end);

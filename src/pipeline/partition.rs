@@ -15,6 +15,7 @@ use super::ask::{
 use super::caller::Caller;
 use super::clock::Clock;
 use super::counted::{Census, Counted};
+use super::followed::Followed;
 use super::group::{Group, Pending};
 use super::growth::Terms;
 use super::holdings::Holdings;
@@ -23,6 +24,7 @@ use super::shelf::Shelf;
 use super::topic::Topic;
 use crate::engine::{ChannelFilter, Cumulative, Realtime, WindowError, Workspace, WorkspaceRow, Workspaces};
 use crate::event::{Millis, WorkspaceSid};
+use crate::trace::passage::Append;
 
 pub struct Partition {
     settings: Settings,
@@ -104,7 +106,8 @@ impl Partition {
 
     /// The group is on disk up to `end`, or (where it holds no event) `end` is what has been passed anyway:
     /// apply → publish → reply.
-    pub fn settle(&mut self, group: Group, end: u64, now: Millis) {
+    pub fn settle(&mut self, group: Group, end: u64, append: Option<Append>, now: Millis) {
+        let mut followed = Followed::begin(&group, append);
         let mut touched: Vec<WorkspaceSid> = Vec::new();
         for event in group.events() {
             if touched.last() != Some(&event.workspace) {
@@ -118,6 +121,7 @@ impl Partition {
         }
         self.claims.settle(&self.workspaces, &mut self.ledger);
         self.counted.accept(group.events(), group.admitted_at);
+        followed.iter_mut().for_each(Followed::applied);
         touched.sort_unstable();
         touched.dedup();
         for workspace in touched {
@@ -127,6 +131,7 @@ impl Partition {
             self.remove(*workspace);
         }
         self.pass(end);
+        followed.into_iter().for_each(|followed| followed.published(&group));
         for Pending { call, mut ingested, .. } in group.replies {
             self.counted.repeat(ingested.duplicates);
             ingested.revision = end as i64;

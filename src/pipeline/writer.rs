@@ -17,6 +17,7 @@ use super::space::Space;
 use super::store::{Chore, Store};
 use crate::journal::{AppendError, Journal, Row};
 use crate::limits;
+use crate::trace::passage::Append;
 
 /// How long a caller should wait before it tries again while the journal cannot be written.
 const RETRY_AFTER_MS: u64 = limits::UNAVAILABLE_RETRY_DELAY.as_millis() as u64;
@@ -27,7 +28,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// The partition's group is on disk; the journal now ends here.
-    Synced { end: u64 },
+    Synced { end: u64, append: Append },
     /// A commit without anything of this partition.
     Passed { end: u64 },
     /// Nothing of the partition's group is in the journal, or (when the journal is lost) it is not known.
@@ -118,7 +119,7 @@ impl Writer {
     fn commit(&mut self, first: (usize, LoggedRow)) {
         let ready: Vec<(usize, LoggedRow)> = std::iter::once(first).chain(self.desk.rows.try_iter()).collect();
         let rows: Vec<Row<'_>> = ready.iter().map(|(_, row)| row.as_row()).collect();
-        let outcome = self.append(&rows);
+        let (outcome, append) = self.append(&rows);
         self.note(&outcome);
         if outcome.is_ok() && rows.iter().any(|row| row.ends.is_some()) {
             self.copies.forgotten();
@@ -126,7 +127,7 @@ impl Writer {
         for (number, verdicts) in self.desk.verdicts.iter().enumerate() {
             let took_part = ready.iter().any(|(partition, _)| *partition == number);
             let verdict = match &outcome {
-                Ok(end) if took_part => Verdict::Synced { end: *end },
+                Ok(end) if took_part => Verdict::Synced { end: *end, append },
                 Ok(end) => Verdict::Passed { end: *end },
                 Err(_) if !took_part => continue,
                 Err(AppendError::Refused { cause }) => Verdict::Failed { error: unwritable(cause.to_string().into()) },
@@ -138,19 +139,20 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, rows: &[Row<'_>]) -> Result<u64, AppendError> {
+    fn append(&mut self, rows: &[Row<'_>]) -> (Result<u64, AppendError>, Append) {
         let begun = Instant::now();
         let outcome = self.store.append(rows);
+        let (ended, events) = (Instant::now(), rows.iter().map(|row| u64::from(row.events)).sum());
         match &outcome {
             Ok(_) => {
-                self.commits.events.note(rows.iter().map(|row| u64::from(row.events)).sum());
-                self.commits.took_us.note(begun.elapsed().as_micros() as u64);
+                self.commits.events.note(events);
+                self.commits.took_us.note((ended - begun).as_micros() as u64);
             }
             Err(_) => {
                 self.commits.failed.fetch_add(1, Ordering::Relaxed);
             }
         }
-        outcome
+        (outcome, Append { begun, ended, events })
     }
 
     fn note<T>(&mut self, outcome: &Result<T, AppendError>) {

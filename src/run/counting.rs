@@ -8,9 +8,11 @@ use crate::api::{self, Api};
 use crate::config::ServeConfig;
 use crate::metrics;
 use crate::server::{Health, Rpc, Templates, Traffic};
+use crate::trace::Traces;
+use crate::trace::export::Export;
 
-/// The calls of the main port, each method and path counted for itself.
-pub fn traffic() -> Arc<Traffic> {
+/// The calls of the main port, each method and path counted for itself, and traced.
+pub fn traffic(traces: Traces) -> Arc<Traffic> {
     let rpcs = api::reflection::methods().into_iter().map(|method| {
         let kind = match (method.takes_stream, method.gives_stream) {
             (false, false) => "unary",
@@ -21,7 +23,7 @@ pub fn traffic() -> Arc<Traffic> {
         Rpc { service: method.service, method: method.name, kind }
     });
     let all = crate::http::TEMPLATES.iter().chain(PAGES).copied().collect();
-    Arc::new(Traffic::new(rpcs.collect(), Templates { all, of: template }))
+    Arc::new(Traffic::new(rpcs.collect(), Templates { all, of: template }).with_traces(traces))
 }
 
 /// The pages for people, as they are counted; what they ask for is told from what is loaded once.
@@ -50,6 +52,7 @@ pub async fn ports(
     api: &Api,
     traffic: &Arc<Traffic>,
     identity: Option<&Identity>,
+    export: Option<&Export>,
 ) -> Result<Ports, ServeError> {
     let mut ports = Ports { probes: None, metrics: None };
     if let Some(address) = config.tls.health_listen {
@@ -62,6 +65,7 @@ pub async fn ports(
             letters: api.letters.clone(),
             traffic: traffic.clone(),
             tls: identity.map(Identity::counters),
+            spans: export.map(Export::counters),
             data_dir: (!config.ephemeral).then(|| config.data_dir.clone()),
             stop: api.stop.clone(),
         };
@@ -93,6 +97,6 @@ mod tests {
         ] {
             assert_eq!(template(path), expected, "{path}");
         }
-        assert!(traffic().plain().next().is_none(), "nothing was asked for");
+        assert!(traffic(Traces::default()).plain().next().is_none(), "nothing was asked for");
     }
 }

@@ -3,11 +3,15 @@
 //! The outermost layer, so that every answer is counted, whoever gives it. What a caller can name is looked up in a fixed
 //! list, and what is not in it shares one place: no caller makes it grow. A call ends with the last byte of its answer, or
 //! when its caller goes.
+mod open;
+
 use super::refusal::is_grpc;
 use crate::measure::{Counts, DURATIONS_US, Spread};
+use crate::trace::Traces;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use open::Open;
 use pin_project_lite::pin_project;
 use std::{
     collections::HashMap,
@@ -18,7 +22,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Instant,
 };
 use tower::{Layer, Service};
 
@@ -84,6 +87,7 @@ pub struct Traffic {
     pub closed: AtomicU64,
     /// Closed at once, since their peers had as many as they may.
     pub refused: AtomicU64,
+    traces: Traces,
 }
 
 impl Default for Traffic {
@@ -120,7 +124,12 @@ impl Traffic {
         let rpcs = rpcs.into_iter().map(|rpc| (rpc, Kind::new(CODES))).collect();
         let plain = (0..(templates.all.len() + 2) * VERBS.len()).map(|_| Kind::new(CLASSES)).collect();
         let [accepted, closed, refused] = [const { AtomicU64::new(0) }; 3];
-        Self { rpcs, by_path, templates, plain, accepted, closed, refused }
+        Self { rpcs, by_path, templates, plain, accepted, closed, refused, traces: Traces::default() }
+    }
+
+    /// The calls are traced, too.
+    pub fn with_traces(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Each gRPC method, and what was counted of it.
@@ -150,6 +159,11 @@ impl Traffic {
             }
         };
         Place::Plain(template * VERBS.len() + verb(request.method()))
+    }
+
+    /// The template that a place of [`Place::Plain`] stands for, where there is one, and its verb.
+    fn route(&self, at: usize) -> (Option<&'static str>, &'static str) {
+        (self.templates.all.get(at / VERBS.len()).copied(), VERBS[at % VERBS.len()])
     }
 
     fn kind(&self, place: Place) -> &Kind {
@@ -187,74 +201,6 @@ impl Drop for Connected {
     }
 }
 
-/// A call under way. It has ended when it is dropped, in the way that was noted last.
-#[derive(Debug)]
-struct Open {
-    traffic: Arc<Traffic>,
-    place: Place,
-    begun: Instant,
-    end: u8,
-}
-
-impl Open {
-    fn of<R>(traffic: &Arc<Traffic>, request: &Request<R>) -> Self {
-        let place = traffic.place(request);
-        traffic.kind(place).begun.fetch_add(1, Ordering::Release);
-        let end = if matches!(place, Place::Rpc(_)) { CANCELLED } else { 0 };
-        Self { traffic: traffic.clone(), place, begun: Instant::now(), end }
-    }
-
-    /// Answers whether there is nothing more to hear of it.
-    fn hear_head<B>(&mut self, response: &Response<B>) -> bool {
-        match self.place {
-            Place::Plain(_) => {
-                self.end = class(response.status());
-                false
-            }
-            Place::Rpc(_) => {
-                // Where it is no answer of gRPC at all, its client makes up a status.
-                if response.status() != StatusCode::OK {
-                    self.end = UNKNOWN;
-                }
-                self.hear_status(response.headers())
-            }
-        }
-    }
-
-    fn hear_status(&mut self, headers: &HeaderMap) -> bool {
-        let Some(status) = headers.get("grpc-status") else { return false };
-        let code = status.to_str().ok().and_then(|code| code.parse().ok());
-        self.end = code.filter(|code| usize::from(*code) < CODES).unwrap_or(UNKNOWN);
-        true
-    }
-
-    fn hear_frame(&mut self, frame: &Frame<Bytes>) -> bool {
-        match (self.place, frame.trailers_ref()) {
-            (Place::Rpc(_), Some(trailers)) => self.hear_status(trailers),
-            (Place::Rpc(_) | Place::Plain(_), _) => false,
-        }
-    }
-
-    /// The body ended without a status, or broke off.
-    fn hear_end(&mut self, has_failed: bool) {
-        if matches!(self.place, Place::Rpc(_)) {
-            self.end = if has_failed { INTERNAL } else { UNKNOWN };
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let kind = self.traffic.kind(self.place);
-        kind.took_us.note(u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX));
-        kind.ended[usize::from(self.end)].fetch_add(1, Ordering::Release);
-    }
-}
-
-fn class(status: StatusCode) -> u8 {
-    u8::try_from(status.as_u16() / 100).ok().filter(|class| usize::from(*class) < CLASSES).unwrap_or(0)
-}
-
 /// Counts every call that goes through it.
 #[derive(Clone, Debug)]
 pub struct TrafficLayer(pub Arc<Traffic>);
@@ -287,8 +233,9 @@ where
     }
 
     fn call(&mut self, request: Request<R>) -> Self::Future {
-        let open = Some(Open::of(&self.traffic, &request));
-        CountedFuture { inner: self.inner.call(request), open }
+        let open = Open::of(&self.traffic, &request);
+        let _entered = open.enter();
+        CountedFuture { inner: self.inner.call(request), open: Some(open) }
     }
 }
 
@@ -308,7 +255,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let entered = this.open.as_ref().and_then(Open::enter);
         let answer = ready!(this.inner.poll(cx));
+        drop(entered);
         let mut open = this.open.take();
         match &answer {
             Ok(response) => {
@@ -335,7 +284,9 @@ impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
+        let entered = this.open.as_ref().and_then(Open::enter);
         let polled = ready!(this.inner.poll_frame(cx));
+        drop(entered);
         if let Some(open) = this.open.as_mut() {
             let is_over = match &polled {
                 Some(Ok(frame)) => open.hear_frame(frame),

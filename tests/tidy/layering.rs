@@ -12,7 +12,7 @@ struct Room {
 }
 
 /// Crates that belong to few rooms: the wire, the runtime, the disk, the terminal.
-const OUTSIDE: [&str; 16] = [
+const OUTSIDE: [&str; 17] = [
     "tonic",
     "prost",
     "http",
@@ -29,6 +29,7 @@ const OUTSIDE: [&str; 16] = [
     "chrono",
     "prometheus_client",
     "procfs",
+    "opentelemetry",
 ];
 
 const fn room(name: &'static str, rooms: &'static [&'static str], crates: &'static [&'static str]) -> Room {
@@ -36,23 +37,27 @@ const fn room(name: &'static str, rooms: &'static [&'static str], crates: &'stat
 }
 
 /// In reading order; a room knows nothing that its row does not name.
-const ROOMS: [Room; 23] = [
+const ROOMS: [Room; 24] = [
     room("event", &[], &[]),
     room("engine", &["event"], &[]),
     room("journal", &["event"], &["rusqlite", "zstd", "chrono"]),
-    room("pipeline", &["event", "engine", "journal", "limits", "measure"], &["tokio"]),
+    room("pipeline", &["event", "engine", "journal", "limits", "measure", "trace"], &["tokio"]),
     room("access", &["event", "pipeline", "limits", "measure"], &["http", "tokio"]),
     room("letters", &["event", "pipeline", "limits"], &["rusqlite", "tokio"]),
-    room("api", &["event", "engine", "pipeline", "letters", "limits", "measure"], &["tonic", "prost", "http", "tokio"]),
+    room(
+        "api",
+        &["event", "engine", "pipeline", "letters", "limits", "measure", "trace"],
+        &["tonic", "prost", "http", "tokio"],
+    ),
     room("taskrouter", &["event", "api", "limits"], &["prost", "chrono"]),
     room(
         "server",
-        &["access", "limits", "measure"],
+        &["access", "limits", "measure", "trace"],
         &["tonic", "http", "hyper", "hyper_util", "tower", "axum", "tokio"],
     ),
     room(
         "http",
-        &["event", "engine", "pipeline", "access", "letters", "api", "taskrouter", "server", "limits"],
+        &["event", "engine", "pipeline", "access", "letters", "api", "taskrouter", "server", "limits", "trace"],
         &["axum", "http", "tokio", "tower", "chrono"],
     ),
     room(
@@ -64,13 +69,14 @@ const ROOMS: [Room; 23] = [
     room("upkeep", &["event", "journal", "pipeline"], &[]),
     room(
         "metrics",
-        &["api", "journal", "letters", "limits", "measure", "pipeline", "server", "tls"],
+        &["api", "journal", "letters", "limits", "measure", "pipeline", "server", "tls", "trace"],
         &["axum", "http", "tokio", "prometheus_client", "procfs"],
     ),
     room("measure", &[], &[]),
+    room("trace", &["limits"], &["http", "opentelemetry"]),
     room("limits", &[], &[]),
     room("config", &["access", "limits", "cli"], &["clap", "http"]),
-    room("logging", &["config"], &[]),
+    room("logging", &["config", "trace"], &[]),
     room(
         "run",
         &[
@@ -86,6 +92,7 @@ const ROOMS: [Room; 23] = [
             "server",
             "simulate",
             "tls",
+            "trace",
             "wallboard",
         ],
         &["tokio", "tonic", "axum"],
@@ -124,10 +131,10 @@ pub fn findings(source: &Source) -> Vec<String> {
     findings
 }
 
-/// tonic_types and prost_reflect are as tonic and prost.
+/// tonic_types and prost_reflect are as tonic and prost, opentelemetry_sdk is as opentelemetry.
 fn family(name: &str) -> &str {
     let first = name.split('_').next().unwrap_or(name);
-    if matches!(first, "tonic" | "prost" | "http" | "tokio") { first } else { name }
+    if matches!(first, "tonic" | "prost" | "http" | "tokio" | "opentelemetry") { first } else { name }
 }
 
 struct Named {

@@ -1,5 +1,6 @@
 use super::*;
 use axum::body::Body as AxumBody;
+use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use std::convert::Infallible;
 use tower::{ServiceExt, service_fn};

@@ -1,0 +1,35 @@
+//! The settings of traces.
+
+use clap::Args;
+use http::Uri;
+
+/// Where spans go, and which.
+#[derive(Args, Clone, Debug, PartialEq)]
+#[command(next_help_heading = "Traces")]
+pub struct TraceSettings {
+    /// Send spans of calls to the OpenTelemetry collector there, OTLP over gRPC, such as http://localhost:4317; with https://
+    /// by the public authorities [default: none are made]
+    #[arg(long, env = "TASKTALLY_TRACE_ENDPOINT", value_name = "URL", value_parser = endpoint)]
+    pub trace_endpoint: Option<String>,
+
+    /// Share of the calls without a trace of their own that begin one, 0 to 1. Where a caller sends `traceparent`, its
+    /// sampled flag decides.
+    #[arg(long, env = "TASKTALLY_TRACE_SAMPLE", value_name = "RATIO", default_value = "1", value_parser = ratio)]
+    pub trace_sample: f64,
+}
+
+fn endpoint(text: &str) -> Result<String, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let bare = uri.path_and_query().is_none_or(|path| path == "/");
+    let named = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    if !web || !bare || !named {
+        return Err("must be http:// or https://, a host and a port, such as http://localhost:4317".to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let within = |ratio: &f64| (0.0..=1.0).contains(ratio);
+    text.parse().ok().filter(within).ok_or_else(|| "must be a number from 0 to 1".to_owned())
+}
