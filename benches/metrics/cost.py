@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Which share of the server's instructions counting takes, while it ingests an hour of a simulated centre.
+"""Which share of the server's instructions counting takes, and which tracing, while it ingests an hour of a simulated
+centre. Flags go to the server: `--trace-endpoint http://127.0.0.1:4317` has every call traced.
 
-    benches/metrics/cost.py target/debug/tasktally [EVENTS_A_CALL] [TASKS_A_SECOND]
+    benches/metrics/cost.py target/debug/tasktally [EVENTS_A_CALL] [TASKS_A_SECOND] [FLAGS...]
 
 Needs Valgrind, which counts instructions function by function; so the figure hangs on no clock. A build without
 optimisation keeps functions apart that an optimised one melts into each other."""
@@ -16,19 +17,25 @@ from pathlib import Path
 
 # Whatever these take, all that they call included.
 COUNTING = re.compile(
-    r"(?:^|/)src/(?:server/traffic|pipeline/counted|api/seats|measure)\.rs:(.*"
+    r"(?:^|/)src/(?:server/traffic(?:/open)?|pipeline/counted|api/seats|measure)\.rs:(.*"
     r"(?:Counted::(?:accept|repeat|hold)|Census::count|Open::(?:of|hear_head|hear_frame|hear_end)|refused_by|Open as [a-z:]*Drop>::drop))"
 )
 # These wrap a call, and are counted without it.
 WRAPPING = re.compile(r"(?:^|/)src/server/traffic\.rs:.*(poll|poll_frame|call|layer|clone|is_end_stream|size_hint)\b")
+# What makes spans, and the thread that sends them; not the connection's own work, which runs among all else.
+TRACING = re.compile(
+    r":(.*(?:trace::call::(?:Traces::begin|Call::(?:enter|sent|end))|current::Entered as [a-z:]*Drop>::drop|trace::current::(?:time|Timing::done)"
+    r"|current::Timing as [a-z:]*Drop>::drop|passage::(?:begin|Passage::(?:into|tell))|followed::Followed::(?:begin|applied|published)"
+    r"|BatchSpanProcessor::get_spans_and_export)(?:<.*>)?) \["
+)
 LINE = re.compile(r"\s*([\d,]+) \(\s*[\d.]+%\)\s+(.*)")
 
 
-def run(binary, folder, batch, rate):
+def run(binary, folder, batch, rate, flags):
     """Gives where the counts are, and what the centre says that it sent."""
     counts = folder / "counts"
     server = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={counts}", binary, "--listen", "127.0.0.1:0"]
-    server += ["--data-dir", folder / "data", "--partitions", "1", "--checkpoint-interval", "1h"]
+    server += ["--data-dir", folder / "data", "--partitions", "1", "--checkpoint-interval", "1h", *flags]
     with open(folder / "log", "w", encoding="utf-8") as log:
         process = subprocess.Popen(server, stdout=subprocess.PIPE, stderr=log, text=True)
     address = process.stdout.readline().split()[-1]
@@ -48,21 +55,28 @@ def functions(counts, inclusive):
     return [(int(line.group(1).replace(",", "")), line.group(2)) for line in found if line]
 
 
-def main(binary, batch="1000", rate="1"):
+def largest(inclusive, pattern):
+    """One that has lines in two files is told twice, whole each time."""
+    found = {}
+    for count, name in inclusive:
+        if match := pattern.search(name):
+            found[match.group(1)] = max(count, found.get(match.group(1), 0))
+    return found
+
+
+def main(binary, batch="1000", rate="1", *flags):
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tasktally-cost-") as folder:
-        counts, settled = run(binary, Path(folder), batch, rate)
+        counts, settled = run(binary, Path(folder), batch, rate, flags)
         inclusive = functions(counts, "yes")
-        counting = {}
-        # One that has lines in two files is told twice, whole each time.
-        for count, found in ((count, COUNTING.search(name)) for count, name in inclusive):
-            if found:
-                counting[found.group(1)] = max(count, counting.get(found.group(1), 0))
-        own = sum(counting.values())
+        # A call's span begins and ends with its count.
+        traced = sum(largest(inclusive, TRACING).values())
+        own = sum(largest(inclusive, COUNTING).values())
         own += sum(count for count, name in functions(counts, "no") if WRAPPING.search(name))
     total = next(count for count, name in inclusive if "PROGRAM TOTALS" in name)
     print(settled)
-    print(f"{own:,} of {total:,} instructions: {100 * own / total:.2f} % ({time.monotonic() - begun:.0f} s)")
+    print(f"counting: {own:,} of {total:,} instructions: {100 * own / total:.2f} %")
+    print(f"tracing: {traced:,}: {100 * traced / total:.2f} % ({time.monotonic() - begun:.0f} s)")
 
 
 if __name__ == "__main__":

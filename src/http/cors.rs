@@ -9,8 +9,8 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// How long a browser may go by what it was told.
 const REMEMBERED: Duration = Duration::from_secs(3600);
-/// What clients in browsers send beside what every page does: of the event stream, and of gRPC-Web.
-const ASKED: [&str; 4] = ["last-event-id", "grpc-timeout", "x-grpc-web", "x-user-agent"];
+/// What clients in browsers send beside what every page does: of the event stream, of gRPC-Web, and of a trace.
+const ASKED: [&str; 6] = ["last-event-id", "grpc-timeout", "x-grpc-web", "x-user-agent", "traceparent", "tracestate"];
 /// How a call in gRPC-Web went, where there is nothing else to say.
 const ANSWERED: [&str; 3] = ["grpc-status", "grpc-message", "grpc-status-details-bin"];
 

@@ -27,6 +27,8 @@ FOREIGN = {"ServiceMonitor"}
 REFUSED = [
     ({"server": {"shutdownTimeoutSeconds": "20s"}}, "shutdownTimeoutSeconds"),
     ({"server": {"shutdowntimeoutseconds": 20}}, "shutdowntimeoutseconds"),
+    ({"traces": {"endpoint": "collector:4317"}}, "endpoint"),
+    ({"traces": {"sample": 2}}, "sample"),
     ({"bounds": {"maxWatcher": 5}}, "maxWatcher"),
     ({"bounds": {"maxMessageBytes": "8MB"}}, "maxMessageBytes"),
     ({"bounds": {"bodyTimeout": 30}}, "bodyTimeout"),

@@ -37,7 +37,7 @@ fn a_page_of_a_named_origin_asks_without_credentials_and_reads_refusals() {
     assert_eq!(answer.header("access-control-allow-origin"), WALL);
     assert_eq!(answer.header("access-control-allow-credentials"), "true");
     assert_eq!(answer.header("access-control-allow-methods"), "GET,HEAD,POST");
-    for header in ["authorization", "x-grpc-web", "grpc-timeout"] {
+    for header in ["authorization", "x-grpc-web", "grpc-timeout", "traceparent", "tracestate"] {
         assert!(answer.header("access-control-allow-headers").contains(header), "{answer:?}");
     }
     assert_eq!(preflight(&server, OTHER).header("access-control-allow-origin"), "");
