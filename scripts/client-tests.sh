@@ -36,6 +36,7 @@ client python3 tests/clients/python/signed.py
 client python3 tests/clients/python/described.py
 client python3 tests/clients/python/metrics.py
 client python3 tests/clients/python/traces.py
+client python3 tests/clients/python/terminal.py
 client node tests/clients/node/taskrouter.js
 NODE_PATH=$PWD/.tools/browser/node_modules client node tests/browser/wallboard.js
 

@@ -5,6 +5,7 @@
 mod connections;
 mod import;
 mod letters;
+mod terminal;
 mod trace;
 mod wallboard;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use connections::*;
 pub use import::*;
 pub use letters::*;
+pub use terminal::*;
 pub use trace::*;
 pub use wallboard::*;
 

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum, value_parser};
 use super::import::args::ImportArgs;
 use super::letters::args::LettersCommand;
 use super::token::TokenArgs;
+use super::watch::args::WatchArgs;
 use crate::bench::args::BenchArgs;
 use crate::config::duration_within;
 use crate::limits;
@@ -31,8 +32,8 @@ pub enum ClientCommand {
     Get(GetArgs),
     /// Show what happened in a workspace in an interval.
     Cumulative(GetArgs),
-    /// Show the state of a workspace, live.
-    Watch(WatchArgs),
+    /// Show the state of a workspace, live: on a terminal a board, elsewhere a line for each update.
+    Watch(Box<WatchArgs>),
     /// Show how a server is: version, revision, checkpoint, bounds that are near, the largest workspaces.
     Status(StatusArgs),
     /// Copy a running server's data to a directory that a server can be started on.
@@ -149,25 +150,6 @@ pub struct GetArgs {
     #[arg(long, value_name = "SECONDS,…", value_delimiter = ',',
         value_parser = value_parser!(i32).range(i64::from(limits::THRESHOLD_MIN_SECONDS)..=i64::from(limits::THRESHOLD_MAX_SECONDS)))]
     pub split: Vec<i32>,
-
-    #[command(flatten)]
-    pub display: DisplayArgs,
-    #[command(flatten)]
-    pub connection: ConnectionArgs,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct WatchArgs {
-    #[command(flatten)]
-    pub subject: SubjectArgs,
-
-    /// Least time between two updates.
-    #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = watch_interval)]
-    pub min_interval: Duration,
-
-    /// Longest time without an update; a quiet server repeats the state at this pace.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = watch_heartbeat)]
-    pub heartbeat: Duration,
 
     #[command(flatten)]
     pub display: DisplayArgs,
@@ -341,14 +323,6 @@ fn timeout(text: &str) -> Result<Duration, String> {
 
 pub(super) fn patience(text: &str) -> Result<Duration, String> {
     duration_within(text, Duration::ZERO, Duration::from_secs(30 * 24 * 60 * 60))
-}
-
-fn watch_interval(text: &str) -> Result<Duration, String> {
-    duration_within(text, limits::WATCH_MIN_INTERVAL_MIN, limits::WATCH_INTERVAL_MAX)
-}
-
-fn watch_heartbeat(text: &str) -> Result<Duration, String> {
-    duration_within(text, limits::WATCH_HEARTBEAT_MIN, limits::WATCH_INTERVAL_MAX)
 }
 
 fn batch(text: &str) -> Result<usize, String> {

@@ -29,7 +29,7 @@ mod status;
 pub mod text;
 pub mod token;
 mod trust;
-mod watch;
+pub mod watch;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -59,7 +59,7 @@ pub fn run(command: ClientCommand) -> ExitCode {
             }
             ClientCommand::Get(args) => get::statistics(args).await.and_then(print).map(|()| 0),
             ClientCommand::Cumulative(args) => get::cumulative(args).await.and_then(print).map(|()| 0),
-            ClientCommand::Watch(args) => watch::run(args).await,
+            ClientCommand::Watch(args) => watch::run(*args).await,
             ClientCommand::Status(args) => status::run(args).await.and_then(print).map(|()| 0),
             ClientCommand::Backup(args) => backup::run(args).await.and_then(print).map(|()| 0),
             ClientCommand::Forget(args) => forget::run(args).await.and_then(print).map(|()| 0),

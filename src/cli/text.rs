@@ -25,6 +25,24 @@ impl Clock {
             Clock::Local => at.with_timezone(&Local).format("%Y-%m-%d %H:%M:%S %:z").to_string(),
         }
     }
+
+    /// `08:00:00`.
+    pub fn time(self, ms: i64) -> String {
+        self.format(ms, "%H:%M:%S")
+    }
+
+    /// `31 Jan 08:00`.
+    pub fn day(self, ms: i64) -> String {
+        self.format(ms, "%-d %b %H:%M")
+    }
+
+    fn format(self, ms: i64, form: &str) -> String {
+        match (DateTime::from_timestamp_millis(ms), self) {
+            (None, _) => "-".to_owned(),
+            (Some(at), Clock::Utc) => at.format(form).to_string(),
+            (Some(at), Clock::Local) => at.with_timezone(&Local).format(form).to_string(),
+        }
+    }
 }
 
 fn utc(at: Timestamp) -> Option<DateTime<Utc>> {
@@ -156,6 +174,9 @@ mod tests {
         assert_eq!(Clock::Utc.show(Some(at)), "2026-09-21 14:13:20 UTC");
         assert!(Clock::Local.show(Some(at)).starts_with("2026-09-2"));
         assert_eq!(Clock::Utc.show(Some(Timestamp { seconds: i64::MAX, nanos: 0 })), "-");
+        assert_eq!(Clock::Utc.time(1_790_000_000_999), "14:13:20");
+        assert_eq!(Clock::Utc.day(1_790_000_000_999), "21 Sep 14:13");
+        assert_eq!(Clock::Utc.time(i64::MAX), "-");
         assert_eq!(rfc3339(1_790_000_000_123), "2026-09-21T14:13:20.123Z");
     }
 

@@ -24,7 +24,7 @@ const OUTSIDE: [&str; 17] = [
     "rusqlite",
     "zstd",
     "clap",
-    "crossterm",
+    "ratatui",
     "indicatif",
     "chrono",
     "prometheus_client",
@@ -104,7 +104,7 @@ const ROOMS: [Room; 24] = [
 ];
 
 const CLIENT: &[&str] =
-    &["tonic", "prost", "http", "hyper_util", "tower", "tokio", "clap", "crossterm", "indicatif", "chrono"];
+    &["tonic", "prost", "http", "hyper_util", "tower", "tokio", "clap", "ratatui", "indicatif", "chrono"];
 
 /// What this file names and may not.
 pub fn findings(source: &Source) -> Vec<String> {
