@@ -85,7 +85,7 @@ pub enum ServeError {
          nothing is kept", .0.display()
     )]
     DemoOverData(PathBuf),
-    #[error("cannot export traces (--trace-endpoint): {0}")]
+    #[error("cannot export traces: {0}")]
     Traces(String),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),

@@ -7,6 +7,7 @@ mod common;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use collector::{Collector, hex, named, value};
+use common::authority::Authority;
 use common::calls::{Client, next, quiet_watch};
 use common::events::{created, now_ms, sid};
 use common::process::{Launch, Server};
@@ -259,6 +260,15 @@ async fn a_collector_that_is_gone_costs_nothing_but_spans() {
     let client = Client::to(&server).await;
     send(&client, 1, &traceparent(&trace(1), "01")).await.unwrap();
     server.logs("spans do not reach the collector");
+    let greeting = server.out.text();
+    let scraped = greeting.lines().find_map(|line| line.strip_prefix("scrape http://")?.split('/').next()).unwrap();
+    let told = async |lines: fn(&str) -> bool| {
+        let scrape = async || web::get(scraped, "/metrics", &[]).text().lines().any(lines).then_some(());
+        eventually("it is counted", scrape).await;
+    };
+    told(|line| line == r#"tasktally_trace_spans_lost_total{reason="export_failed"} 6.0"#).await;
+    told(|line| line == r#"tasktally_trace_spans_lost_total{reason="queue_full"} 0.0"#).await;
+    told(|line| line == "tasktally_trace_spans_exported_total 0.0").await;
     let collector = Collector::at(address).await;
     let numbers = AtomicU64::new(2);
     eventually("spans arrive again", async || {
@@ -268,6 +278,9 @@ async fn a_collector_that_is_gone_costs_nothing_but_spans() {
         last.iter().any(|span| span.name == INGEST).then_some(())
     })
     .await;
+    let is_more =
+        |line: &str| line.strip_prefix("tasktally_trace_spans_exported_total ").is_some_and(|spans| spans != "0.0");
+    told(is_more).await;
     let said = server.log.text().matches("spans do not reach").count();
     assert_eq!(said, 1, "{}", server.log.text());
     // Gone again, and something to send: the end does not wait for it.
@@ -330,4 +343,38 @@ async fn log_lines_of_a_call_carry_the_ids_of_its_trace() {
     forget(&server, &traceparent(TRACE, "01")).await;
     server.logs(&format!("trace_id={TRACE} span_id={PARENT}\n"));
     server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_speaks_tls_is_known_by_its_authority() {
+    let dir = tempfile::tempdir().unwrap();
+    let (authority, other) = (Authority::new("collectors"), Authority::new("others"));
+    let collector = Collector::tls(&authority.server()).await;
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (good, bad) = (file("good.pem", &authority.pem()), file("bad.pem", &other.pem()));
+    for (ca, is_known) in [(&bad, false), (&good, true)] {
+        let server = exporting(&collector, &["--trace-ca", ca]);
+        send(&Client::to(&server).await, 1, &traceparent(&trace(1), "01")).await.unwrap();
+        if is_known {
+            collector.taken.trace(&trace(1), 6).await;
+        } else {
+            server.logs("spans do not reach the collector");
+            assert!(collector.taken.spans().is_empty());
+        }
+        server.stop();
+    }
+    let empty = file("empty.pem", "");
+    for (ca, endpoint, complaint) in [
+        ("nowhere.pem", "https://localhost:1", "cannot export traces: cannot read nowhere.pem: No such file"),
+        (&empty, "https://localhost:1", "holds no certificate"),
+        (&good, "http://localhost:1", "give https://"),
+    ] {
+        let flags = ["--trace-endpoint", endpoint, "--trace-ca", ca];
+        let said = Launch::ephemeral().with(flags).spawn().refuses_to_start();
+        assert!(said.contains(complaint), "{said}");
+    }
 }

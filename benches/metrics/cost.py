@@ -25,7 +25,7 @@ WRAPPING = re.compile(r"(?:^|/)src/server/traffic\.rs:.*(poll|poll_frame|call|la
 # What makes spans, and the thread that sends them; not the connection's own work, which runs among all else.
 TRACING = re.compile(
     r":(.*(?:trace::call::(?:Traces::begin|Call::(?:enter|sent|end))|current::Entered as [a-z:]*Drop>::drop|trace::current::(?:time|Timing::done)"
-    r"|current::Timing as [a-z:]*Drop>::drop|passage::(?:begin|Passage::(?:into|tell))|followed::Followed::(?:begin|applied|published)"
+    r"|passage::(?:begin|Passage::(?:into|tell))|followed::Followed::(?:begin|applied|published)"
     r"|BatchSpanProcessor::get_spans_and_export)(?:<.*>)?) \["
 )
 LINE = re.compile(r"\s*([\d,]+) \(\s*[\d.]+%\)\s+(.*)")

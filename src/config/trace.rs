@@ -1,5 +1,7 @@
 //! The settings of traces.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use http::Uri;
 
@@ -7,10 +9,14 @@ use http::Uri;
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(next_help_heading = "Traces")]
 pub struct TraceSettings {
-    /// Send spans of calls to the OpenTelemetry collector there, OTLP over gRPC, such as http://localhost:4317; with https://
-    /// by the public authorities [default: none are made]
+    /// Send spans of calls to the OpenTelemetry collector there, OTLP over gRPC, such as http://localhost:4317, or https://
+    /// [default: none are made]
     #[arg(long, env = "TASKTALLY_TRACE_ENDPOINT", value_name = "URL", value_parser = endpoint)]
     pub trace_endpoint: Option<String>,
+
+    /// The authorities of the collector's certificate, PEM; with https:// [default: the public ones]
+    #[arg(long, env = "TASKTALLY_TRACE_CA", value_name = "FILE", requires = "trace_endpoint")]
+    pub trace_ca: Option<PathBuf>,
 
     /// Share of the calls without a trace of their own that begin one, 0 to 1. Where a caller sends `traceparent`, its
     /// sampled flag decides.

@@ -44,7 +44,7 @@ pub(super) struct Part<'p> {
     pub ended: Instant,
     pub numbers: &'p [(&'static str, i64)],
     pub links: &'p [Mark],
-    pub error: Option<String>,
+    pub error: Option<&'p str>,
 }
 
 impl Current {
@@ -89,8 +89,8 @@ impl Current {
             .with_links(links);
         let within = Context::new().with_remote_span_context(part.parent.clone());
         let mut span = tracer.build_with_context(builder, &within);
-        if let Some(error) = &part.error {
-            span.set_status(Status::error(error.clone()));
+        if let Some(error) = part.error {
+            span.set_status(Status::error(error.to_owned()));
         }
         let mark = span.span_context().clone();
         span.end_with_timestamp(at(part.ended));
@@ -140,7 +140,7 @@ impl Timing {
         self.end(numbers, None);
     }
 
-    fn end(&mut self, numbers: &[(&'static str, i64)], error: Option<String>) {
+    fn end(&mut self, numbers: &[(&'static str, i64)], error: Option<&str>) {
         if let Some((call, name, begun)) = self.0.take() {
             let ended = Instant::now();
             call.tell(&Part { name, parent: call.mark(), begun, ended, numbers, links: &[], error });
@@ -150,6 +150,6 @@ impl Timing {
 
 impl Drop for Timing {
     fn drop(&mut self) {
-        self.end(&[], Some("not completed".to_owned()));
+        self.end(&[], Some("not completed"));
     }
 }

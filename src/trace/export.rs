@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Context, InstrumentationScope, Key, KeyValue};
-use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
+use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
@@ -23,6 +23,8 @@ use crate::limits;
 pub struct Settings {
     /// The collector: http:// or https://, a host and a port.
     pub endpoint: String,
+    /// The authorities of its certificate, as PEM; the public ones without.
+    pub authorities: Option<String>,
     /// The share of the calls that begin no trace themselves.
     pub sample: f64,
 }
@@ -65,7 +67,11 @@ impl Export {
             .with_endpoint(settings.endpoint.clone())
             .with_timeout(limits::TRACE_EXPORT_TIMEOUT);
         if settings.endpoint.starts_with("https:") {
-            builder = builder.with_tls_config(ClientTlsConfig::new().with_webpki_roots());
+            let tls = ClientTlsConfig::new();
+            builder = builder.with_tls_config(match &settings.authorities {
+                Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
+                None => tls.with_webpki_roots(),
+            });
         }
         let exporter = builder.build().map_err(|error| error.to_string())?;
         let (provider, counters) = provider(exporter, settings.sample);

@@ -2,10 +2,11 @@
 
 use std::str::FromStr as _;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
-const TRACEPARENT: &str = "traceparent";
+/// Made once, since each call is asked for it.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: &str = "tracestate";
 
 /// The length of a `traceparent` of version 00. Later ones may be longer, and begin as this one.
@@ -18,8 +19,10 @@ const STATE_BYTES: usize = 512;
 /// What the headers say. What is malformed says nothing, and neither does a `traceparent` that is there twice; a
 /// `tracestate` that is malformed is left out.
 pub fn of(headers: &HeaderMap) -> Option<SpanContext> {
-    let mut given = headers.get_all(TRACEPARENT).iter();
-    let (first, None) = (given.next()?, given.next()) else { return None };
+    let first = headers.get(&TRACEPARENT)?;
+    if headers.get_all(&TRACEPARENT).iter().nth(1).is_some() {
+        return None;
+    }
     let (trace, span, flags) = ids(first.as_bytes())?;
     Some(SpanContext::new(trace, span, flags, true, state(headers)))
 }

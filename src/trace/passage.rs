@@ -77,7 +77,7 @@ impl Passage {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let Some(Noted { group, append, durable, applied, published }) = self.noted.get() else {
             let numbers = [partition];
-            let error = Some(failure.unwrap_or_else(|| "dropped".to_owned()));
+            let error = Some(failure.as_deref().unwrap_or("dropped"));
             self.part("commit", self.queued, Instant::now(), &numbers, &[], error);
             return;
         };
@@ -103,7 +103,7 @@ impl Passage {
         ended: Instant,
         numbers: &[(&'static str, i64)],
         links: &[Mark],
-        error: Option<String>,
+        error: Option<&str>,
     ) -> Option<Mark> {
         self.call.tell(&Part { name, parent: self.call.mark(), begun, ended, numbers, links, error })
     }

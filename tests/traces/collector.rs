@@ -12,8 +12,10 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::{self, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
+use super::common::authority::Identity;
 use super::common::eventually;
 
 /// What has come in.
@@ -38,6 +40,7 @@ impl TraceService for Taken {
 /// Gone when it is dropped, with its connections.
 pub struct Collector {
     pub address: SocketAddr,
+    scheme: &'static str,
     pub taken: Taken,
     _serving: AbortOnDropHandle<()>,
 }
@@ -48,17 +51,28 @@ impl Collector {
     }
 
     pub async fn at(address: SocketAddr) -> Collector {
+        Collector::serving(Server::builder(), address, "http").await
+    }
+
+    /// As [`Collector::start`], with TLS.
+    pub async fn tls(identity: &Identity) -> Collector {
+        let tls = ServerTlsConfig::new().identity(transport::Identity::from_pem(&identity.cert, &identity.key));
+        let builder = Server::builder().tls_config(tls).unwrap();
+        Collector::serving(builder, "127.0.0.1:0".parse().unwrap(), "https").await
+    }
+
+    async fn serving(mut builder: Server, address: SocketAddr, scheme: &'static str) -> Collector {
         let listener = TcpListener::bind(address).await.unwrap();
         let (address, taken) = (listener.local_addr().unwrap(), Taken::default());
-        let serving = tonic::transport::Server::builder()
+        let serving = builder
             .add_service(TraceServiceServer::new(taken.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let serving = AbortOnDropHandle::new(tokio::spawn(async move { serving.await.unwrap() }));
-        Collector { address, taken, _serving: serving }
+        Collector { address, scheme, taken, _serving: serving }
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 }
 
