@@ -5,6 +5,8 @@
 //! that no case finds the memory of another. Times are a thread's CPU, never the clock's. Nothing here can fail because
 //! of time.
 
+#[path = "engine/cpu.rs"]
+mod cpu;
 #[path = "engine/memory.rs"]
 mod memory;
 #[path = "engine/orders.rs"]
@@ -13,7 +15,9 @@ mod orders;
 mod partitions;
 #[path = "engine/supply.rs"]
 mod supply;
+// Some of it only benches/instructions wants.
 #[path = "engine/work.rs"]
+#[allow(dead_code)]
 mod work;
 
 use std::path::Path;

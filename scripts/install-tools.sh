@@ -34,6 +34,8 @@ has c++ g++
 has python3 python3 python3-pip
 has openssl openssl
 has npm nodejs npm
+# Counts instructions.
+has valgrind valgrind
 # The browser that the wallboard is tested in, and a font, without which it shows no text.
 has chromium chromium fonts-inter
 python3 -m pip --version >/dev/null 2>&1 || has pip3 python3-pip

@@ -38,7 +38,7 @@ fn locked(path: &str) -> Vec<Locked> {
 }
 
 const LOCKS: [&str; 2] = ["Cargo.lock", "fuzz/Cargo.lock"];
-const OURS: [&str; 2] = ["tasktally", "tasktally-fuzz"];
+const OURS: [&str; 3] = ["tasktally", "tasktally-fuzz", "tasktally-instructions"];
 
 #[test]
 fn every_crate_comes_from_the_registry_under_a_checksum() {

@@ -8,9 +8,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tasktally::event::{Event, HOUR_MS};
 
+use super::cpu::{apply, thread_cpu};
 use super::row;
 use super::supply::{BATCH, Recording, batches};
-use super::work::{Line, apply, thread_cpu, workspace_of};
+use super::work::{Line, workspace_of};
 
 const LATE_BY_MS: i64 = 4 * HOUR_MS;
 /// Of a hundred events.

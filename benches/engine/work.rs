@@ -1,60 +1,56 @@
 //! What takes the events: the engine alone, or all of the pipeline, moved on by one thread.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use tasktally::engine::Workspace;
 use tasktally::event::{DAY_MS, Event, Millis};
 use tasktally::journal::Journal;
 use tasktally::pipeline::{
     AccountLimits, Caller, Clock, Ephemeral, GrowthLimits, JournalStore, Machine, Patience, Pipeline, Recovered,
-    Settings, Step, Store, recover,
+    Settings, Step, Store, SystemClock, recover,
 };
 
 use super::supply::NOW;
 
 pub const MONTH_MS: i64 = 30 * DAY_MS;
 
-/// CPU time of this thread. Unlike the clock's it does not hang on what else the machine does.
-pub fn thread_cpu() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-}
-
-/// The engine alone: is it known, and if not, take it. Gives the CPU that the batch took.
-pub fn apply(state: &mut Workspace, batch: &[Event]) -> Duration {
-    let begun = thread_cpu();
-    for event in batch {
-        if !state.has(event) {
-            state.apply(event, Millis(NOW));
-        }
-    }
-    thread_cpu() - begun
-}
-
 pub fn workspace_of(event: &Event) -> Workspace {
     Workspace::new(event.account, MONTH_MS, 7)
 }
 
-/// A clock that stands still until it is set.
-pub struct HandClock(AtomicI64);
+/// A clock whose time of day stands still until it is set.
+pub struct HandClock {
+    now: AtomicI64,
+    uptime: fn() -> Duration,
+}
 
 impl HandClock {
     pub fn new() -> Arc<HandClock> {
-        Arc::new(HandClock(AtomicI64::new(NOW)))
+        Arc::new(HandClock { now: AtomicI64::new(NOW), uptime: || SystemClock.uptime() })
+    }
+
+    /// By which no time passes at all.
+    pub fn stopped() -> Arc<HandClock> {
+        Arc::new(HandClock { now: AtomicI64::new(NOW), uptime: || Duration::ZERO })
     }
 
     pub fn set(&self, now: i64) {
-        self.0.store(now, Ordering::Relaxed);
+        self.now.store(now, Ordering::Relaxed);
     }
 }
 
 impl Clock for HandClock {
     fn now(&self) -> Millis {
-        Millis(self.0.load(Ordering::Relaxed))
+        Millis(self.now.load(Ordering::Relaxed))
+    }
+
+    fn uptime(&self) -> Duration {
+        (self.uptime)()
     }
 }
 
@@ -97,6 +93,14 @@ impl Line {
         Line::over(Box::new(Ephemeral::default()), Recovered::nothing(), Path::new(""))
     }
 
+    /// From this state on, keeping nothing on disk. No time passes, so that nothing is done that comes round by itself.
+    pub fn resumed(recovered: Recovered) -> Line {
+        let mut line = Line::by(HandClock::stopped(), Box::new(Ephemeral::default()), recovered, Path::new(""));
+        // But once, at the start.
+        line.rest();
+        line
+    }
+
     /// With a journal that is synced as the server's is.
     pub fn on_disk(dir: &Path) -> Line {
         let (mut journal, _) = Journal::open(dir, "a bench").expect("a journal");
@@ -105,9 +109,14 @@ impl Line {
     }
 
     fn over(store: Box<dyn Store>, recovered: Recovered, dir: &Path) -> Line {
-        let (clock, pipeline) = (HandClock::new(), Pipeline::default());
+        Line::by(HandClock::new(), store, recovered, dir)
+    }
+
+    fn by(clock: Arc<HandClock>, store: Box<dyn Store>, recovered: Recovered, dir: &Path) -> Line {
+        let pipeline = Pipeline::default();
         let machine = Machine::new(settings(1), clock.clone(), store, recovered, dir, pipeline.clone());
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without I/O");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime without I/O");
         Line { machine, pipeline, clock, runtime }
     }
 
@@ -121,6 +130,19 @@ impl Line {
         let ingested = self.runtime.block_on(submitted.settled()).expect("the journal is writable");
         assert!(ingested.refused.is_empty(), "{:?}", ingested.refused);
         ingested.accepted
+    }
+
+    /// Waits for an answer, and moves everything on meanwhile.
+    pub fn ask<T>(&mut self, question: impl Future<Output = T>) -> T {
+        let mut question = pin!(question);
+        loop {
+            let within = self.runtime.enter();
+            if let Poll::Ready(answer) = question.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return answer;
+            }
+            drop(within);
+            self.rest();
+        }
     }
 
     /// Moves everything on until there is nothing to do.
