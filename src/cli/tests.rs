@@ -29,17 +29,20 @@ use crate::config::{Command, try_parse};
 use crate::simulate::{Centre, Settings, args::SimulateArgs};
 
 type Answer<T> = Result<Response<T>, Status>;
+type Messages = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
 
 #[derive(Clone, Default)]
-struct Fake(Arc<Mutex<State>>);
+pub(super) struct Fake(pub(super) Arc<Mutex<State>>);
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     events: HashSet<String>,
     requests: Vec<usize>,
     workspaces: Vec<Workspace>,
     /// The next calls fail with these, one after the other.
-    failures: VecDeque<Status>,
+    pub failures: VecDeque<Status>,
+    /// The streams that were asked for, in their order.
+    pub watches: Vec<String>,
     asked: Option<GetStatisticsRequest>,
 }
 
@@ -70,7 +73,7 @@ impl Fake {
         Ok(response)
     }
 
-    async fn serve(&self) -> SocketAddr {
+    pub(super) async fn serve(&self) -> SocketAddr {
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_serving::<IngestServiceServer<Fake>>().await;
         reporter.set_not_serving::<StatisticsServiceServer<Fake>>().await;
@@ -110,7 +113,7 @@ impl IngestService for Fake {
 
 #[tonic::async_trait]
 impl StatisticsService for Fake {
-    type WatchRealtimeStream = Pin<Box<dyn Stream<Item = Result<Encoded, Status>> + Send>>;
+    type WatchRealtimeStream = Messages;
 
     async fn get_statistics(&self, request: Request<GetStatisticsRequest>) -> Answer<WorkspaceStatistics> {
         let request = request.into_inner();
@@ -136,13 +139,24 @@ impl StatisticsService for Fake {
     }
 
     async fn watch_realtime(&self, _: Request<WatchRealtimeRequest>) -> Answer<Self::WatchRealtimeStream> {
-        Err(Status::unimplemented(""))
+        let mut state = self.0.lock().unwrap();
+        state.watches.push("realtime".to_owned());
+        let realtime = WorkspaceRealtimeStatistics { total_tasks: 4, ..Default::default() };
+        state.failures.pop_front().map_or(Ok(()), Err)?;
+        Ok(once(&WatchRealtimeResponse { realtime: Some(realtime) }))
     }
 
     type WatchStatisticsStream = Self::WatchRealtimeStream;
 
-    async fn watch_statistics(&self, _: Request<WatchStatisticsRequest>) -> Answer<Self::WatchStatisticsStream> {
-        Err(Status::unimplemented(""))
+    async fn watch_statistics(&self, request: Request<WatchStatisticsRequest>) -> Answer<Self::WatchStatisticsStream> {
+        let minutes = request.into_inner().minutes.unwrap_or_default();
+        self.0.lock().unwrap().watches.push(format!("{minutes} minutes"));
+        if minutes > 240 {
+            return Err(Status::out_of_range("four hours are kept"));
+        }
+        let cumulative = WorkspaceCumulativeStatistics { tasks_created: minutes.into(), ..Default::default() };
+        let statistics = WorkspaceStatistics { cumulative: Some(cumulative), ..Default::default() };
+        Ok(once(&WatchStatisticsResponse { statistics: Some(statistics) }))
     }
 
     async fn list_workspaces(&self, _: Request<ListWorkspacesRequest>) -> Answer<ListWorkspacesResponse> {
@@ -155,7 +169,13 @@ impl StatisticsService for Fake {
     }
 }
 
-fn command(line: &str, address: SocketAddr) -> ClientCommand {
+/// A stream of one message, which does not end.
+fn once(message: &impl Message) -> Response<Messages> {
+    let first = tokio_stream::once(Ok(Encoded::new(message)));
+    Response::new(Box::pin(first.chain(tokio_stream::pending())))
+}
+
+pub(super) fn command(line: &str, address: SocketAddr) -> ClientCommand {
     let line = format!("tasktally {line} --address {address}");
     match try_parse(line.split_whitespace().map(Into::into), None).unwrap().command {
         Command::Client(command) => *command,

@@ -10,9 +10,6 @@ pub const WALLBOARD_WARN_S: u32 = 60;
 pub const WALLBOARD_ALARM_S: u32 = 180;
 pub const WALLBOARD_WAIT_MOST_S: u32 = 24 * 60 * 60;
 
-/// Letters of a title.
-pub const WALLBOARD_TITLE_LETTERS: usize = 60;
-
 /// Time between two paintings without news: a wait turns its second at most so much late.
 pub const TERMINAL_TICK: Duration = Duration::from_millis(200);
 

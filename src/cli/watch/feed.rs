@@ -298,3 +298,7 @@ impl OneWindow {
         None
     }
 }
+
+#[cfg(test)]
+#[path = "feed_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::widgets::{Paragraph, Sparkline, Widget, Wrap};
+use ratatui::widgets::{Paragraph, Sparkline, SparklineBar, Widget, Wrap};
 
 use super::tile;
 use crate::cli::text::count;
@@ -82,7 +82,13 @@ fn one(buf: &mut Buffer, place: Rect, window: &Window, figure: Figure, target: u
     let fitting = fitting(&window.trend, usize::from(line.width));
     let points: Vec<_> = fitting.iter().map(|bucket| bucket.value(figure)).collect();
     let levels = heights(&points, most, u64::from(line.height) * 8);
-    Sparkline::default().data(levels).max(u64::from(line.height) * 8).style(paint.bar()).render(line, buf);
+    let is_low =
+        |point: &Option<u64>| figure == Figure::Level && point.is_some_and(|level| level / 100 < u64::from(target));
+    let bars = points.iter().zip(levels).map(|(point, level)| {
+        let bar = SparklineBar::from(level);
+        if is_low(point) { bar.style(paint.bad()) } else { bar }
+    });
+    Sparkline::default().data(bars).max(u64::from(line.height) * 8).style(paint.bar()).render(line, buf);
 }
 
 /// Points as eighths of a row. A zero is a line at the bottom, and not known is nothing.
