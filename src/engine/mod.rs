@@ -9,6 +9,7 @@
 //! The law: every answer is a function of (the set of accepted events, the question, `now`). Each part is a join of
 //! facts, so the order of arrival, batching and restarts cannot show; `tests/law.rs` holds it against a naive model.
 
+mod agenda;
 mod channels;
 mod duplicates;
 mod history;

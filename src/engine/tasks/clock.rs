@@ -1,11 +1,9 @@
 //! What time alone does to tasks: ended ones stop showing after five minutes, silent ones are dropped after the
 //! retention.
 
-use std::collections::BTreeSet;
-use std::ops::Bound;
-
 use serde::{Deserialize, Serialize};
 
+use super::super::agenda::{Agenda, Entry, first_of};
 use super::super::parted::Parted;
 use super::ENDED_SHOWN_MS;
 use super::gauges::Gauges;
@@ -20,15 +18,15 @@ pub const CLOCK_SLACK_MS: i64 = HOUR_MS;
 pub struct Clockwork {
     moment: Millis,
     /// Every ended life that is held, by its end.
-    ended: BTreeSet<(Millis, TaskSid)>,
+    ended: Agenda,
     /// An entry for each active life that is not dormant, at or before the moment of its latest fact: entries are put
     /// right when they are due, not at each event. Those of lives that have ended go when the sweep comes by.
-    silent: BTreeSet<(Millis, TaskSid)>,
+    silent: Agenda,
     /// Active lives that time has dropped, kept for the slack in case the clock is set back.
-    dormant: BTreeSet<(Millis, TaskSid)>,
+    dormant: Agenda,
     /// Up to where the entries of `silent` have been looked through in this round.
     #[serde(skip)]
-    swept: Option<(Millis, TaskSid)>,
+    swept: Option<Entry>,
 }
 
 /// How many entries are looked at for each that comes in, so that at most about half of them are of no use.
@@ -89,8 +87,11 @@ impl Clockwork {
     /// million looked through at once would let ingest wait.
     pub fn sweep(&mut self, lives: &Parted<TaskSid, Life>) {
         for _ in 0..SWEPT_AT_ONCE {
-            let from = self.swept.map_or(Bound::Unbounded, Bound::Excluded);
-            let next = self.silent.range((from, Bound::Unbounded)).next().copied();
+            let next = match &self.swept {
+                Some(swept) => self.silent.first_after(swept),
+                None => self.silent.first(),
+            };
+            let next = next.copied();
             if let Some(entry) = next
                 && lives.get(&entry.1).is_none_or(|life| life.end_at().is_some())
             {
@@ -107,7 +108,8 @@ impl Clockwork {
             gauges.change(task, life.part(then, retention_ms), life.part(now, retention_ms));
         };
         let (earlier, later) = (then.min(now), then.max(now));
-        for (_, task) in self.ended.range(shown_since(earlier)..shown_since(later)) {
+        let until = shown_since(later);
+        for (_, task) in self.ended.since(&shown_since(earlier)).take_while(|entry| **entry < until) {
             if let Some(life) = lives.get(task) {
                 change(*task, life);
             }
@@ -140,7 +142,7 @@ impl Clockwork {
 
     /// The first moment after `moment()` at which an ended task stops showing or a silent one is dropped.
     pub fn next_change(&mut self, retention_ms: i64, lives: &Parted<TaskSid, Life>) -> Option<Millis> {
-        let fades = self.ended.range(shown_since(self.moment)..).next().map(|(end, _)| end.plus(ENDED_SHOWN_MS));
+        let fades = self.ended.since(&shown_since(self.moment)).next().map(|(end, _)| end.plus(ENDED_SHOWN_MS));
         let drops = loop {
             let Some((at, task)) = self.silent.first().copied() else { break None };
             match lives.get(&task).map(|life| Queue::of(life, self.moment, retention_ms)) {
@@ -157,8 +159,7 @@ impl Clockwork {
 
     /// The ends before `before` of the ended lives that are held.
     pub fn ended_before(&self, before: Millis) -> impl Iterator<Item = (TaskSid, Millis)> {
-        let first = (before, TaskSid::from_bytes([0; 16]));
-        self.ended.range(..first).map(|(end, task)| (*task, *end))
+        self.ended.iter().take_while(move |(end, _)| *end < before).map(|(end, task)| (*task, *end))
     }
 
     /// Takes out the ended lives of which only the end is needed from now on.
@@ -188,6 +189,6 @@ impl Clockwork {
 }
 
 /// The first key of the ends that still show at `moment`: those later than five minutes before it.
-fn shown_since(moment: Millis) -> (Millis, TaskSid) {
-    (moment.minus(ENDED_SHOWN_MS).plus(1), TaskSid::from_bytes([0; 16]))
+fn shown_since(moment: Millis) -> Entry {
+    first_of(moment.minus(ENDED_SHOWN_MS).plus(1))
 }

@@ -1,9 +1,10 @@
 //! The counts of active and lately ended tasks, by channel, and the task that has waited longest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::agenda::Agenda;
 use super::super::channels::ChannelId;
 use super::super::question::{LongestWaiting, StatusCounts};
 use super::super::table::Table;
@@ -21,7 +22,7 @@ struct Gauge {
     status: StatusCounts,
     by_priority: BTreeMap<i32, i64>,
     /// The waiting tasks by creation.
-    waiting: BTreeSet<(Millis, TaskSid)>,
+    waiting: Agenda,
 }
 
 impl Gauges {
