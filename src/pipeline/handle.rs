@@ -1,6 +1,5 @@
 //! The pipeline as the services see it: submit events, ask questions.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::Sender;
@@ -15,6 +14,7 @@ use super::copying::{CopyMessage, CopyRefusal, Copying};
 use super::counted::{Checkpoints, Commits, Counted};
 use super::holdings::Holdings;
 use super::owner::LARGEST_CALL;
+use super::passed::Passed;
 use super::shelf::Shelf;
 use super::topic::Topic;
 use super::writer::{JournalHealth, unwritable};
@@ -50,7 +50,7 @@ pub(super) struct PartitionHandle {
     pub most_asking: usize,
     pub places: Arc<Semaphore>,
     pub shelf: Shelf,
-    pub passed: Arc<AtomicU64>,
+    pub passed: Arc<Passed>,
     pub counted: Arc<Counted>,
 }
 
@@ -277,7 +277,7 @@ impl Pipeline {
 
     fn positions(&self) -> impl Iterator<Item = u64> {
         let partitions = self.inner.get().map_or(&[][..], |inner| &inner.partitions);
-        partitions.iter().map(|partition| partition.passed.load(Ordering::Acquire))
+        partitions.iter().map(|partition| partition.passed.position())
     }
 }
 
@@ -357,7 +357,7 @@ impl Submitted {
 impl Pipeline {
     async fn wait_until_passed(&self, number: usize, position: u64) -> Result<(), IngestError> {
         let partition = &self.inner.get().ok_or(IngestError::Starting)?.partitions[number];
-        if partition.passed.load(Ordering::Acquire) >= position {
+        if partition.passed.position() >= position {
             return Ok(());
         }
         let (reply, answer) = oneshot::channel();

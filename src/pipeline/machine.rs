@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{bounded, unbounded};
@@ -19,12 +19,13 @@ use super::keeper::Keeper;
 use super::ledger::Accounts;
 use super::owner::{Inbox, Owner};
 use super::partition::Partition;
+use super::passed::Passed;
 use super::recovery::Recovered;
 use super::series::Room;
 use super::shelf::Shelf;
 use super::space::Space;
 use super::store::Store;
-use super::writer::{Desk, JournalHealth, Writer};
+use super::writer::{Desk, JournalHealth, Line, Writer};
 use crate::engine::{Table, Workspaces};
 
 /// Messages about copies that wait: one from whoever has a copy, and some from those who would like one.
@@ -106,18 +107,18 @@ impl Machine {
         let (chores_in, chores) = bounded(1);
         let (copies_in, copies) = bounded(COPY_MESSAGES);
         let (health_in, health) = watch::channel(JournalHealth::Writable);
-        let (mut verdicts, mut handles, mut owners) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lines, mut handles, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         for (number, share) in shares.into_iter().enumerate() {
             let (calls_in, calls) = unbounded();
             let (questions_in, questions) = unbounded();
             let (verdicts_in, verdicts_out) = unbounded();
-            let (shelf, passed) = (Shelf::default(), Arc::new(AtomicU64::new(end)));
+            let (shelf, passed) = (Shelf::default(), Arc::new(Passed::new(end)));
             let partition =
                 Partition::new(settings, key, share, accounts.clone(), shelf.clone(), passed.clone(), clock.clone());
             let counted = partition.counted();
             let inbox = Inbox { calls, questions, verdicts: verdicts_out };
             owners.push(Some(Owner::new(partition, inbox, rows_in.clone(), number, clock.clone())));
-            verdicts.push(verdicts_in);
+            lines.push(Line { verdicts: verdicts_in, passed: passed.clone(), told: end });
             handles.push(PartitionHandle {
                 calls: calls_in,
                 questions: questions_in,
@@ -132,7 +133,7 @@ impl Machine {
         let droppable = Arc::new(AtomicBool::new(false));
         let space = Space::of(dir, settings.min_free_disk_bytes);
         let health_there = health_in.clone();
-        let desk = Desk { rows, verdicts, chores, copies, health: health_there, space, droppable: droppable.clone() };
+        let desk = Desk { rows, lines, chores, copies, health: health_there, space, droppable: droppable.clone() };
         let writer = Writer::new(store, desk, clock);
         let written = end - replayed.min(end);
         let checkpoints = Checkpoints::default();
@@ -155,6 +156,11 @@ impl Machine {
 
     pub fn partitions(&self) -> usize {
         self.owners.len()
+    }
+
+    /// Whether somebody waits for this partition to pass a position, so that it hears of each.
+    pub fn is_awaited(&self, number: usize) -> bool {
+        self.pipeline.inner.get().is_some_and(|inner| inner.partitions[number].passed.is_awaited())
     }
 
     /// Moves one partition on by one message.

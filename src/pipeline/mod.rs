@@ -22,8 +22,8 @@
 //!
 //! Invariants:
 //! - A partition has at most one group under way; while it is being synced, questions see the state before it.
-//! - A position is passed only after everything up to it is applied and published, so a reader that takes the position
-//!   first and the answer second never claims more than it shows.
+//! - A position is passed (`passed.rs`) only after everything up to it is applied and published, so a reader that takes
+//!   the position first and the answer second never claims more than it shows.
 
 mod admission;
 mod ask;
@@ -43,6 +43,7 @@ mod machine;
 pub mod offline;
 mod owner;
 mod partition;
+mod passed;
 mod recovery;
 #[doc(hidden)] // open for fuzz/
 pub mod row;

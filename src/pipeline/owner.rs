@@ -112,7 +112,10 @@ impl Owner {
             Some(Message::Question(question)) => {
                 let mut work = Work::Question;
                 match question {
-                    Question::Passed(position, reply) => self.waiting.push((position, reply)),
+                    Question::Passed(position, reply) => {
+                        self.partition.await_more(true);
+                        self.waiting.push((position, reply));
+                    }
                     Question::Stop => self.stopping = true,
                     Question::Forget(forget) => {
                         self.forgets.push_back(forget);
@@ -128,10 +131,7 @@ impl Owner {
             Some(Message::Call(call)) => Some(self.begin(call, now)),
             None => None,
         };
-        let passed = self.partition.passed();
-        for (_, reply) in self.waiting.extract_if(.., |(position, _)| *position <= passed) {
-            let _ = reply.send(());
-        }
+        self.let_go_on();
         self.begin_forgetting(now);
         if work.is_none() && self.stopping && self.under_way.is_none() && self.inbox.calls.is_empty() {
             return Step::Over;
@@ -232,6 +232,18 @@ impl Owner {
                 unreachable!("{verdict:?} for partition {}, which has no group under way", self.number)
             }
         }
+    }
+
+    /// Answers those who have waited for a position that is passed now.
+    fn let_go_on(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let passed = self.partition.passed();
+        for (_, reply) in self.waiting.extract_if(.., |(position, _)| *position <= passed) {
+            let _ = reply.send(());
+        }
+        self.partition.await_more(!self.waiting.is_empty());
     }
 
     /// What was just published may become untrue earlier than what was known before.

@@ -5,7 +5,6 @@
 //! answers questions, from the state before the group.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Settings;
 use super::admission::{Claims, Door, Verdict};
@@ -20,6 +19,7 @@ use super::group::{Group, Pending};
 use super::growth::Terms;
 use super::holdings::Holdings;
 use super::ledger::{Accounts, Counts, Ledger};
+use super::passed::Passed;
 use super::shelf::Shelf;
 use super::topic::Topic;
 use crate::engine::{ChannelFilter, Cumulative, Realtime, WindowError, Workspace, WorkspaceRow, Workspaces};
@@ -34,7 +34,7 @@ pub struct Partition {
     ledger: Ledger,
     shelf: Shelf,
     /// The end of the last group that was applied and published here, or in which nothing was for this partition.
-    passed: Arc<AtomicU64>,
+    passed: Arc<Passed>,
     clock: Arc<dyn Clock>,
     counted: Arc<Counted>,
     census: Census,
@@ -47,7 +47,7 @@ impl Partition {
         workspaces: Workspaces,
         accounts: Accounts,
         shelf: Shelf,
-        passed: Arc<AtomicU64>,
+        passed: Arc<Passed>,
         clock: Arc<dyn Clock>,
     ) -> Partition {
         let ledger = Ledger::new(accounts, &workspaces);
@@ -65,7 +65,7 @@ impl Partition {
     }
 
     pub fn passed(&self) -> u64 {
-        self.passed.load(Ordering::Acquire)
+        self.passed.position()
     }
 
     /// Decides on every event of the calls. What was accepted is in the group, in order; nothing is applied yet.
@@ -181,9 +181,14 @@ impl Partition {
         }
     }
 
-    /// A group ended in which nothing was for this partition.
+    /// Everything up to `end` is settled, or was for other partitions.
     pub fn pass(&self, end: u64) {
-        self.passed.fetch_max(end, Ordering::AcqRel);
+        self.passed.advance(end);
+    }
+
+    /// Whether somebody waits for a position.
+    pub fn await_more(&self, awaited: bool) {
+        self.passed.await_more(awaited);
     }
 
     fn publish(&mut self, workspace: WorkspaceSid, revision: u64, now: Millis) {

@@ -1,12 +1,13 @@
 //! Published answers: what readers see without asking the owner.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use super::ask::Stamped;
 use super::clock::Clock;
+use super::passed::Passed;
 use crate::engine::{ChannelFilter, Realtime};
 use crate::event::{AccountSid, Millis, WorkspaceSid};
 
@@ -22,7 +23,7 @@ pub struct Topic {
     /// Ticks when anything may have changed in the workspace.
     touches: watch::Sender<u64>,
     /// The end of the last group that the owner has applied and published.
-    passed: Arc<AtomicU64>,
+    passed: Arc<Passed>,
     clock: Arc<dyn Clock>,
     /// When it was last read, in the clock's milliseconds; topics that nobody wants are dropped.
     asked_at: AtomicI64,
@@ -43,7 +44,7 @@ impl Topic {
         filter: ChannelFilter,
         realtime: Realtime,
         revision: u64,
-        passed: Arc<AtomicU64>,
+        passed: Arc<Passed>,
         clock: Arc<dyn Clock>,
     ) -> Topic {
         let made_at = clock.now();
@@ -66,7 +67,7 @@ impl Topic {
     /// The position passed is read before the view: whatever was acknowledged up to it is in the view. Where time has
     /// made the view untrue and the owner has not come round yet, `as_of` says up to when it was true.
     pub fn latest(&self) -> Stamped<Arc<Realtime>> {
-        let passed = self.passed.load(Ordering::Acquire);
+        let passed = self.passed.position();
         let view = self.view();
         let now = self.clock.now();
         let as_of = match view.realtime.valid_until {

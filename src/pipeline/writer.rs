@@ -13,6 +13,7 @@ use super::copying::{Copies, CopyMessage};
 use super::counted::Commits;
 use super::group::LoggedRow;
 use super::machine::{Step, Work};
+use super::passed::Passed;
 use super::space::Space;
 use super::store::{Chore, Store};
 use crate::journal::{AppendError, Journal, Row};
@@ -29,7 +30,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 pub enum Verdict {
     /// The partition's group is on disk; the journal now ends here.
     Synced { end: u64, append: Append },
-    /// A commit without anything of this partition.
+    /// A commit without anything of this partition, which must hear of it ([`Passed::skip`]).
     Passed { end: u64 },
     /// Nothing of the partition's group is in the journal, or (when the journal is lost) it is not known.
     Failed { error: IngestError },
@@ -45,11 +46,20 @@ pub enum JournalHealth {
     Lost(Arc<str>),
 }
 
+/// To one partition.
+pub struct Line {
+    pub verdicts: Sender<Verdict>,
+    pub passed: Arc<Passed>,
+    /// The end of the last commit with something of it.
+    pub told: u64,
+}
+
 /// What the writer is connected to.
 pub struct Desk {
     /// With the number of the partition; each has at most one on its way.
     pub rows: Receiver<(usize, LoggedRow)>,
-    pub verdicts: Vec<Sender<Verdict>>,
+    /// By the number of the partition.
+    pub lines: Vec<Line>,
     pub chores: Receiver<Chore>,
     pub copies: Receiver<CopyMessage>,
     pub health: watch::Sender<JournalHealth>,
@@ -124,10 +134,14 @@ impl Writer {
         if outcome.is_ok() && rows.iter().any(|row| row.ends.is_some()) {
             self.copies.forgotten();
         }
-        for (number, verdicts) in self.desk.verdicts.iter().enumerate() {
+        for (number, line) in self.desk.lines.iter_mut().enumerate() {
             let took_part = ready.iter().any(|(partition, _)| *partition == number);
             let verdict = match &outcome {
-                Ok(end) if took_part => Verdict::Synced { end: *end, append },
+                Ok(end) if took_part => {
+                    line.told = *end;
+                    Verdict::Synced { end: *end, append }
+                }
+                Ok(end) if line.passed.skip(line.told, *end) => continue,
                 Ok(end) => Verdict::Passed { end: *end },
                 Err(_) if !took_part => continue,
                 Err(AppendError::Refused { cause }) => Verdict::Failed { error: unwritable(cause.to_string().into()) },
@@ -135,7 +149,7 @@ impl Writer {
                 Err(AppendError::Lost { .. }) => Verdict::Failed { error: IngestError::Stopping },
             };
             // A partition's thread that is gone needs no verdict.
-            let _ = verdicts.send(verdict);
+            let _ = line.verdicts.send(verdict);
         }
     }
 

@@ -329,7 +329,7 @@ impl Oracle {
     }
 
     /// The store has said something.
-    pub fn note(&mut self, noted: Noted) {
+    pub fn note(&mut self, noted: Noted, is_awaited: impl Fn(usize) -> bool) {
         let said = match noted {
             Noted::Append { said, .. } | Noted::Probe(said) | Noted::Slice(said) => said,
         };
@@ -352,7 +352,16 @@ impl Oracle {
             }
             match said {
                 Said::Done(end) if takes_part => part.verdicts.push_back(Verdict::Synced(end)),
-                Said::Done(end) => part.verdicts.push_back(Verdict::Passed(end)),
+                // It must settle first what it was told before.
+                Said::Done(end) if part.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Synced(_))) => {
+                    part.verdicts.push_back(Verdict::Passed(end));
+                }
+                Said::Done(end) => {
+                    part.passed = part.passed.max(end);
+                    if is_awaited(partition) {
+                        part.verdicts.push_back(Verdict::Passed(end));
+                    }
+                }
                 Said::Refused if takes_part => part.verdicts.push_back(Verdict::Failed(Failure::Unwritable)),
                 Said::Lost if takes_part => part.verdicts.push_back(Verdict::Failed(Failure::Stopping)),
                 Said::Refused | Said::Lost => {}

@@ -223,7 +223,8 @@ impl World {
         let busy = moved == Moved::Busy(Work::Chore) || noted.iter().any(|noted| matches!(noted, Noted::Append { .. }));
         for noted in noted {
             self.trace.note(&noted);
-            self.oracle.note(noted);
+            let machine = self.machine.as_ref().expect("it runs");
+            self.oracle.note(noted, |partition| machine.is_awaited(partition));
         }
         let health = self.pipeline().health().expect("it runs");
         let health = match &*health.borrow() {
