@@ -22,7 +22,7 @@ api=$(free_port)
 collector=$(free_port)
 dir=$(mktemp -d)
 # What the page starts in the background ends with it, however it ends.
-trap 'pkill -g 0 -f "^(tasktally|rotel-agent) " || true; rm -rf "$dir"' EXIT
+trap 'pkill -g 0 -f "^([^ ]*/)?(tasktally|rotel-agent) " || true; rm -rf "$dir"' EXIT
 
 blocks=$(awk '/^```sh$/ { within = 1; next } /^```/ { within = 0 } within' "$page" |
   sed "s/127\.0\.0\.1:50051/127.0.0.1:$served/g; s/127\.0\.0\.1:50080/127.0.0.1:$api/g
@@ -30,7 +30,6 @@ blocks=$(awk '/^```sh$/ { within = 1; next } /^```/ { within = 0 } within' "$pag
 [ -n "$blocks" ] || { echo "error: $page has no block marked sh" >&2; exit 1; }
 mkdir "$dir/bin" "$dir/reader"
 ln -s "$binary" "$dir/bin/tasktally"
-ln -s "$PWD/.tools/python/rotel/rotel-agent" "$dir/bin/rotel-agent"
 export PATH=$dir/bin:$PATH TASKTALLY_LISTEN=127.0.0.1:$served TASKTALLY_ADDRESS=127.0.0.1:$served
 cd "$dir/reader"
 # Each command is shown as it runs, so that the last one shown is the one that failed.

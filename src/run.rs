@@ -87,6 +87,8 @@ pub enum ServeError {
     DemoOverData(PathBuf),
     #[error("cannot export traces: {0}")]
     Traces(String),
+    #[error("--trace-ca is for a collector that speaks TLS, and {0} does not: give --trace-endpoint https://…")]
+    TracesInPlain(String),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     #[error("cannot go on: {0}; what was acknowledged is on the disk, as far as that kept it")]
@@ -97,7 +99,7 @@ impl ServeError {
     /// Whether the settings themselves have to change, so that nobody needs to start the same again. What somebody else
     /// may mend meanwhile is no such thing: a port, a file, a disk.
     pub fn is_bad_usage(&self) -> bool {
-        matches!(self, ServeError::Unprotected(_) | ServeError::DemoOverData(_))
+        matches!(self, ServeError::Unprotected(_) | ServeError::DemoOverData(_) | ServeError::TracesInPlain(_))
     }
 }
 
@@ -119,6 +121,7 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
         return Err(ServeError::Unprotected(config.listen));
     }
     demo::check_data_dir(&config)?;
+    let (traces, export) = exporting::begin(&config)?;
     let gate = open_gate(&config).await?;
     let connections = listening::connections(&config.connections);
     let identity = Identity::load(&config.tls, config.connections.max_handshakes)?;
@@ -133,7 +136,6 @@ async fn run(config: ServeConfig) -> Result<ExitCode, ServeError> {
     let (pipeline, letters) = (Pipeline::default(), Letters::default());
     let links = Arc::new(Links::new(&config.public_base(address)));
     let limits = api_limits(&config);
-    let (traces, export) = exporting::begin(&config)?;
     let traffic = counting::traffic(traces);
     let api = Api {
         pipeline: pipeline.clone(),

@@ -369,12 +369,17 @@ async fn a_collector_that_speaks_tls_is_known_by_its_authority() {
     }
     let empty = file("empty.pem", "");
     for (ca, endpoint, complaint) in [
-        ("nowhere.pem", "https://localhost:1", "cannot export traces: cannot read nowhere.pem: No such file"),
+        (
+            "nowhere.pem",
+            "https://localhost:1",
+            "cannot export traces: cannot read nowhere.pem (--trace-ca): No such file",
+        ),
         (&empty, "https://localhost:1", "holds no certificate"),
-        (&good, "http://localhost:1", "give https://"),
+        (&good, "http://localhost:1", "give --trace-endpoint https://"),
     ] {
         let flags = ["--trace-endpoint", endpoint, "--trace-ca", ca];
-        let said = Launch::ephemeral().with(flags).spawn().refuses_to_start();
+        let server = Launch::ephemeral().with(flags).spawn();
+        let said = if endpoint.starts_with("https:") { server.refuses_to_start() } else { server.refuses_its_flags() };
         assert!(said.contains(complaint), "{said}");
     }
 }

@@ -107,7 +107,6 @@ impl Intake {
         IngestError::Overloaded(Full::now("max_ingest_bytes", self.most))
     }
 
-    /// Bytes that are free.
     /// Bytes that are not taken.
     pub fn free(&self) -> usize {
         self.all.available_permits()

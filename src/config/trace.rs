@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use http::Uri;
+use http::uri::Authority;
 
 /// Where spans go, and which.
 #[derive(Args, Clone, Debug, PartialEq)]
@@ -25,14 +26,17 @@ pub struct TraceSettings {
 }
 
 fn endpoint(text: &str) -> Result<String, String> {
-    let uri: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
-    let web = matches!(uri.scheme_str(), Some("http" | "https"));
-    let bare = uri.path_and_query().is_none_or(|path| path == "/");
-    let named = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    if !web || !bare || !named {
-        return Err("must be http:// or https://, a host and a port, such as http://localhost:4317".to_owned());
+    let is_collector = |uri: &Uri| {
+        let web = matches!(uri.scheme_str(), Some("http" | "https"));
+        let bare = uri.path_and_query().is_none_or(|path| path == "/");
+        // A port that is none is read as if there were none, and then another one would be taken.
+        let named = |authority: &Authority| authority.port_u16().is_some() && !authority.as_str().contains('@');
+        web && bare && uri.authority().is_some_and(named)
+    };
+    match text.parse() {
+        Ok(uri) if is_collector(&uri) => Ok(text.trim_end_matches('/').to_owned()),
+        _ => Err("must be http:// or https://, a host and a port, such as http://localhost:4317".to_owned()),
     }
-    Ok(text.trim_end_matches('/').to_owned())
 }
 
 fn ratio(text: &str) -> Result<f64, String> {

@@ -4,7 +4,8 @@
 //! no locks. Files by question: `tasks/` says which tasks are active and since when one waits, `workers.rs` who is
 //! there and doing what, `channels.rs` which channels there are, `history/` what happened in an interval, `past.rs` the
 //! same apart from the workspace, for many intervals at leisure, `duplicates/` whether an event is known, `window.rs`
-//! which interval is meant, `image.rs` a workspace as bytes.
+//! which interval is meant, `image.rs` a workspace as bytes. What may come to be millions lies in `parted.rs`, by key, and
+//! in `agenda.rs`, by moment.
 //!
 //! The law: every answer is a function of (the set of accepted events, the question, `now`). Each part is a join of
 //! facts, so the order of arrival, batching and restarts cannot show; `tests/law.rs` holds it against a naive model.

@@ -46,14 +46,14 @@ impl<const A: u8, const B: u8> Sid<A, B> {
             return Err(malformed);
         }
         let mut bytes = [0; 16];
-        // One branch for the whole sid: a bad digit sets the high bits of `bad`.
-        let mut bad = 0;
-        for (byte, pair) in bytes.iter_mut().zip(text[2..].chunks_exact(2)) {
-            let (high, low) = (HEX[pair[0] as usize], HEX[pair[1] as usize]);
-            bad |= high | low;
-            *byte = (high << 4) | (low & 0x0f);
+        let mut good = HIGH_BITS;
+        for (four, digits) in bytes.as_chunks_mut().0.iter_mut().zip(text[2..].as_chunks().0) {
+            let (read, are_digits) = eight_digits(*digits);
+            *four = read;
+            good &= are_digits;
         }
-        if bad & 0xf0 != 0 { Err(malformed) } else { Ok(Self(bytes)) }
+        // One branch for the whole sid.
+        if good == HIGH_BITS { Ok(Self(bytes)) } else { Err(malformed) }
     }
 
     /// Whether `text` is a sid of this kind; channel filters take a sid or a name.
@@ -62,22 +62,30 @@ impl<const A: u8, const B: u8> Sid<A, B> {
     }
 }
 
-/// The value of each hexadecimal digit; 0xf0 for every other byte.
-const HEX: [u8; 256] = {
-    let mut table = [0xf0; 256];
-    let mut digit = 0;
-    while digit < 10 {
-        table[b'0' as usize + digit] = digit as u8;
-        digit += 1;
-    }
-    let mut letter = 0;
-    while letter < 6 {
-        table[b'a' as usize + letter] = 10 + letter as u8;
-        table[b'A' as usize + letter] = 10 + letter as u8;
-        letter += 1;
-    }
-    table
-};
+const HIGH_BITS: u64 = each(0x80);
+
+/// Eight bytes alike.
+const fn each(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// Reads eight hexadecimal digits at once: an event has some ten sids, and reading them one digit at a time was a quarter
+/// of what decoding it took. The second answer has the high bit of each byte that is a digit.
+///
+/// A byte without its high bit is at least `n` where adding `0x80 - n` sets that bit.
+fn eight_digits(text: [u8; 8]) -> ([u8; 4], u64) {
+    let text = u64::from_le_bytes(text);
+    let ascii = text & !HIGH_BITS;
+    let lower = ascii | each(0x20);
+    let is_decimal = (ascii + each(0x80 - b'0')) & !(ascii + each(0x7f - b'9'));
+    let is_letter = (lower + each(0x80 - b'a')) & !(lower + each(0x7f - b'f'));
+    let values = (text & each(0x0f)) + ((text >> 6) & each(1)) * 9;
+    // The first digit of a pair is in the lower byte, since it is read as little-endian.
+    let bytes = ((values << 4) | (values >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let halves = (bytes | (bytes >> 8)) & 0x0000_ffff_0000_ffff;
+    let read = (halves | (halves >> 16)) as u32;
+    (read.to_le_bytes(), (is_decimal | is_letter) & !text & HIGH_BITS)
+}
 
 impl<const A: u8, const B: u8> fmt::Display for Sid<A, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,6 +117,21 @@ mod tests {
         let lower = TaskSid::parse("WT0123456789abcdefabcdef0123456789").unwrap();
         assert_eq!(upper, lower);
         assert_eq!(upper.to_string(), "WT0123456789abcdefabcdef0123456789");
+    }
+
+    #[test]
+    fn every_byte_at_every_place_is_read_as_the_standard_library_reads_it() {
+        let sound = *b"WT0123456789abcdefABCDEF9876543210";
+        for place in 2..sound.len() {
+            for byte in 0..=0x7f {
+                let mut text = sound;
+                text[place] = byte;
+                let text = std::str::from_utf8(&text).unwrap();
+                let digits = text[2..].bytes().all(|byte| byte.is_ascii_hexdigit());
+                let expected = digits.then(|| u128::from_str_radix(&text[2..], 16).unwrap().to_be_bytes());
+                assert_eq!(TaskSid::parse(text).ok().map(|sid| sid.0), expected, "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -20,27 +20,27 @@ use crate::trace::export::{Export, Settings};
 pub fn begin(config: &ServeConfig) -> Result<(Traces, Option<Export>), ServeError> {
     let Some(endpoint) = config.trace.trace_endpoint.clone() else { return Ok((Traces::default(), None)) };
     let sample = config.trace.trace_sample;
-    let authorities = config.trace.trace_ca.as_deref().map(|file| authorities(file, &endpoint)).transpose();
+    if config.trace.trace_ca.is_some() && !endpoint.starts_with("https:") {
+        return Err(ServeError::TracesInPlain(endpoint));
+    }
+    let authorities = config.trace.trace_ca.as_deref().map(authorities).transpose();
     let authorities = authorities.map_err(ServeError::Traces)?;
     tracing::info!(%endpoint, sample, "spans of calls go to a collector");
     let export = Export::begin(&Settings { endpoint, authorities, sample }).map_err(ServeError::Traces)?;
     Ok((export.traces(), Some(export)))
 }
 
-fn authorities(file: &Path, endpoint: &str) -> Result<String, String> {
-    if !endpoint.starts_with("https:") {
-        return Err(format!("--trace-ca is for a collector that speaks TLS, and {endpoint} does not: give https://"));
-    }
+fn authorities(file: &Path) -> Result<String, String> {
     let pem = File::open(file).and_then(|open| {
         let mut pem = String::new();
         open.take(limits::TLS_FILE_BYTES).read_to_string(&mut pem)?;
         Ok(pem)
     });
-    let pem = pem.map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let pem = pem.map_err(|error| format!("cannot read {} (--trace-ca): {error}", file.display()))?;
     if pem.contains("BEGIN CERTIFICATE") {
         Ok(pem)
     } else {
-        Err(format!("{} holds no certificate: no BEGIN CERTIFICATE in it", file.display()))
+        Err(format!("{} (--trace-ca) holds no certificate: no BEGIN CERTIFICATE in it", file.display()))
     }
 }
 

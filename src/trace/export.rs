@@ -74,7 +74,7 @@ impl Export {
             });
         }
         let exporter = builder.build().map_err(|error| error.to_string())?;
-        let (provider, counters) = provider(exporter, settings.sample);
+        let (provider, counters) = provider(exporter, &settings.endpoint, settings.sample);
         let scope = InstrumentationScope::builder("tasktally").with_version(env!("CARGO_PKG_VERSION")).build();
         let traces = Traces::to(provider.tracer_with_scope(scope));
         Ok(Export { provider, traces, counters })
@@ -100,6 +100,7 @@ impl Export {
 /// Samples, and hands on to the exporter in batches.
 fn provider(
     exporter: impl opentelemetry_sdk::trace::SpanExporter + 'static,
+    endpoint: &str,
     sample: f64,
 ) -> (SdkTracerProvider, Arc<Counters>) {
     let counters = Arc::new(Counters::default());
@@ -109,7 +110,8 @@ fn provider(
         .with_max_export_batch_size(limits::TRACE_BATCH_SPANS)
         .with_scheduled_delay(limits::TRACE_EXPORT_INTERVAL)
         .build();
-    let counted = Counted { exporter, counters: counters.clone(), said: Said::default() };
+    let said = Said { endpoint: endpoint.to_owned(), last: Mutex::default() };
+    let counted = Counted { exporter, counters: counters.clone(), said };
     let inner = BatchSpanProcessor::builder(counted).with_batch_config(batches).build();
     let provider = SdkTracerProvider::builder()
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(sample))))
@@ -205,21 +207,39 @@ impl<E: opentelemetry_sdk::trace::SpanExporter> opentelemetry_sdk::trace::SpanEx
 }
 
 /// What was last said about spans that are lost, which is said at most once in a while.
+#[derive(Debug)]
+struct Said {
+    endpoint: String,
+    last: Mutex<Last>,
+}
+
 #[derive(Debug, Default)]
-struct Said(Mutex<Option<(Instant, u64)>>);
+struct Last {
+    said: Option<Instant>,
+    /// How many were lost by then.
+    lost: u64,
+    /// Since then none has arrived.
+    is_away: bool,
+}
 
 impl Said {
     fn look(&self, counters: &Counters, error: Option<&OTelSdkError>) {
-        let lost = counters.lost();
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (due, before) = match *last {
-            Some((said, before)) => (said.elapsed() >= limits::TRACE_SAY_EVERY, before),
-            None => (true, 0),
-        };
-        if due && lost > before {
-            let error = error.map(tracing::field::display);
-            tracing::warn!(lost = lost - before, error, "spans do not reach the collector; calls go on as before");
-            *last = Some((Instant::now(), lost));
+        let (lost, endpoint) = (counters.lost(), &self.endpoint);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_away && error.is_none() {
+            last.is_away = false;
+            tracing::info!(%endpoint, lost_since = lost - last.lost, "spans reach the collector again");
+        }
+        let due = last.said.is_none_or(|said| said.elapsed() >= limits::TRACE_SAY_EVERY);
+        if due && lost > last.lost {
+            let (lost_now, error_now) = (lost - last.lost, error.map(tracing::field::display));
+            tracing::warn!(
+                lost = lost_now,
+                %endpoint,
+                error = error_now,
+                "spans do not reach the collector; calls go on as before. It must take OTLP over gRPC there, mostly port 4317"
+            );
+            *last = Last { said: Some(Instant::now()), lost, is_away: error.is_some() };
         }
     }
 }
@@ -244,7 +264,7 @@ mod tests {
     #[test]
     fn the_queue_is_bounded_and_what_has_no_room_is_counted() {
         let (let_it, waiting) = crossbeam_channel::bounded(0);
-        let (provider, counters) = provider(Waiting(Mutex::new(waiting)), 1.0);
+        let (provider, counters) = provider(Waiting(Mutex::new(waiting)), "http://nowhere:4317", 1.0);
         let tracer = provider.tracer("test");
         let end_one = || tracer.start("one").end();
         (0..limits::TRACE_QUEUE_SPANS + 10).for_each(|_| end_one());
