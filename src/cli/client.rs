@@ -1,13 +1,15 @@
 //! The way to a server: one channel, and a deadline on each call.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
-use super::args::{ConnectionArgs, SubjectArgs};
+use super::args::{ConnectionArgs, SubjectArgs, TlsArgs};
 use super::failure::Failure;
+use super::text::in_shell;
 use super::token::Credentials;
 use super::trust;
 use crate::api::proto::v1::admin_service_client::AdminServiceClient;
@@ -117,17 +119,41 @@ pub enum Subject {
 impl Subject {
     /// # Errors
     /// There is a choice, or nothing to choose from.
-    pub fn one(self) -> Result<String, Failure> {
+    pub fn one(self, connection: &ConnectionArgs) -> Result<String, Failure> {
         match self {
             Subject::One(sid) => Ok(sid),
-            Subject::Several { workspaces, .. } if workspaces.is_empty() => Err(Failure::Usage(
-                "the server knows no workspace yet; try: tasktally simulate --backfill 1h".to_owned(),
-            )),
+            Subject::Several { workspaces, .. } if workspaces.is_empty() => Err(Failure::Usage(format!(
+                "the server knows no workspace yet; try: tasktally simulate --backfill 1h{}",
+                connection.flags()
+            ))),
             Subject::Several { workspaces, .. } => Err(Failure::Usage(format!(
-                "the server knows {} workspaces: say which one (tasktally get lists them)",
-                workspaces.len()
+                "the server knows {} workspaces: say which one (tasktally get{} lists them)",
+                workspaces.len(),
+                connection.flags()
             ))),
         }
+    }
+}
+
+impl ConnectionArgs {
+    /// The same way in a command line, each flag with a space before it; nothing where the usual one was taken. A token
+    /// itself is not repeated.
+    pub fn flags(&self) -> String {
+        let mut flags = match self.address.strip_prefix("http://") {
+            Some("127.0.0.1:50051") => String::new(),
+            Some(authority) => format!(" --address {authority}"),
+            None => format!(" --address {}", self.address),
+        };
+        let TlsArgs { tls_ca, tls_cert, tls_key } = &self.tls;
+        let token_file = &self.token.token_file;
+        let files =
+            [("--tls-ca", tls_ca), ("--tls-cert", tls_cert), ("--tls-key", tls_key), ("--token-file", token_file)];
+        for (flag, file) in files {
+            if let Some(file) = file {
+                let _ = write!(flags, " {flag} {}", in_shell(file));
+            }
+        }
+        flags
     }
 }
 

@@ -157,6 +157,11 @@ pub fn may_pass(status: &Status) -> bool {
     }
 }
 
+/// Whether the server said this, rather than our own side of the transport of a server that it could not ask.
+pub fn is_answer(status: &Status) -> bool {
+    std::error::Error::source(status).is_none() && !timed_out(status)
+}
+
 /// How long the server asks us to wait.
 pub fn retry_delay(status: &Status) -> Option<Duration> {
     status.get_details_retry_info().and_then(|info| info.retry_delay)

@@ -16,7 +16,7 @@ pub async fn statistics(args: GetArgs) -> Result<String, Failure> {
         Subject::One(sid) => sid,
         Subject::Several { workspaces, more } => {
             return Ok(match args.display.output {
-                Output::Text => render::choice(&workspaces, more),
+                Output::Text => render::choice(&workspaces, more, &args.connection.flags()),
                 Output::Json => {
                     let list = ListWorkspacesResponse { workspaces, next_page_token: String::new() };
                     json::line("ListWorkspacesResponse", &list)? + "\n"
@@ -33,7 +33,7 @@ pub async fn statistics(args: GetArgs) -> Result<String, Failure> {
     Ok(match args.display.output {
         Output::Json => json::line("WorkspaceStatistics", &statistics)? + "\n",
         Output::Text => {
-            let now = render::realtime(&statistics.realtime.unwrap_or_default(), clock);
+            let now = render::realtime(&statistics.realtime.unwrap_or_default(), &args.subject.channel, clock);
             let then = render::interval(&statistics.cumulative.unwrap_or_default(), clock);
             format!("{now}\n{then}")
         }
@@ -43,12 +43,12 @@ pub async fn statistics(args: GetArgs) -> Result<String, Failure> {
 /// What was.
 pub async fn cumulative(args: GetArgs) -> Result<String, Failure> {
     let server = Server::new(&args.connection)?;
-    let workspace_sid = server.subject(&args.subject).await?.one()?;
+    let workspace_sid = server.subject(&args.subject).await?.one(&args.connection)?;
     let request = question(&args, workspace_sid, now_ms());
     let statistics = answer(server.statistics().get_cumulative(server.request(request)).await)?;
     Ok(match args.display.output {
         Output::Json => json::line("WorkspaceCumulativeStatistics", &statistics)? + "\n",
-        Output::Text => render::cumulative(&statistics, Clock::new(args.display.utc)),
+        Output::Text => render::cumulative(&statistics, &args.subject.channel, Clock::new(args.display.utc)),
     })
 }
 

@@ -7,9 +7,9 @@ use crate::api::proto::v1::{
     WaitDuration, WaitTimeCounts, Workspace, WorkspaceCumulativeStatistics, WorkspaceRealtimeStatistics,
 };
 
-/// What is: tasks and workers now.
-pub fn realtime(statistics: &WorkspaceRealtimeStatistics, clock: Clock) -> String {
-    let mut text = heading(&statistics.workspace_sid, &statistics.account_sid);
+/// What is: tasks and workers now. The channel is the one that was asked for, empty for all.
+pub fn realtime(statistics: &WorkspaceRealtimeStatistics, channel: &str, clock: Clock) -> String {
+    let mut text = heading(&statistics.workspace_sid, &statistics.account_sid, channel);
     let _ = writeln!(text, "As of {}, revision {}\n", clock.show(statistics.as_of), statistics.revision);
     text.push_str(&tasks_now(statistics, clock));
     text.push('\n');
@@ -17,16 +17,20 @@ pub fn realtime(statistics: &WorkspaceRealtimeStatistics, clock: Clock) -> Strin
     text
 }
 
-/// What was: the counts and waits of an interval.
-pub fn cumulative(statistics: &WorkspaceCumulativeStatistics, clock: Clock) -> String {
-    let mut text = heading(&statistics.workspace_sid, &statistics.account_sid);
+/// What was: the counts and waits of an interval. The channel likewise.
+pub fn cumulative(statistics: &WorkspaceCumulativeStatistics, channel: &str, clock: Clock) -> String {
+    let mut text = heading(&statistics.workspace_sid, &statistics.account_sid, channel);
     let _ = writeln!(text, "As of {}, revision {}\n", clock.show(statistics.as_of), statistics.revision);
     text.push_str(&interval(statistics, clock));
     text
 }
 
-fn heading(workspace: &str, account: &str) -> String {
-    format!("Workspace {}  (account {})\n", printable(workspace), printable(account))
+fn heading(workspace: &str, account: &str, channel: &str) -> String {
+    let mut text = format!("Workspace {}  (account {})\n", printable(workspace), printable(account));
+    if !channel.is_empty() {
+        let _ = writeln!(text, "Channel {}", printable(channel));
+    }
+    text
 }
 
 fn tasks_now(statistics: &WorkspaceRealtimeStatistics, clock: Clock) -> String {
@@ -134,11 +138,12 @@ fn share(below: i64, above: i64) -> String {
     format!("{}.{}%", per_mille / 10, per_mille % 10)
 }
 
-/// The workspaces to choose from, and how to ask for one.
-pub fn choice(workspaces: &[Workspace], more: bool) -> String {
+/// The workspaces to choose from, and how to ask for one; `flags` are those of the connection.
+pub fn choice(workspaces: &[Workspace], more: bool, flags: &str) -> String {
     if workspaces.is_empty() {
-        return "The server knows no workspace yet. Send it events, or try: tasktally simulate --backfill 1h\n"
-            .to_owned();
+        return format!(
+            "The server knows no workspace yet. Send it events, or try: tasktally simulate --backfill 1h{flags}\n"
+        );
     }
     let mut text = format!("  {:<34}  {}\n", "WORKSPACE", "ACCOUNT");
     for workspace in workspaces {
@@ -148,7 +153,7 @@ pub fn choice(workspaces: &[Workspace], more: bool) -> String {
     if more {
         text.push_str("  … and more\n");
     }
-    let _ = writeln!(text, "\nAsk for one: tasktally get {}", printable(&workspaces[0].workspace_sid));
+    let _ = writeln!(text, "\nAsk for one: tasktally get{flags} {}", printable(&workspaces[0].workspace_sid));
     text
 }
 

@@ -39,7 +39,7 @@ fn state() -> WorkspaceRealtimeStatistics {
 #[test]
 fn the_state_is_two_tables() {
     assert_eq!(
-        realtime(&state(), Clock::Utc),
+        realtime(&state(), "", Clock::Utc),
         "\
 Workspace WS1  (account AC1)
 As of 2026-09-21 14:13:20 UTC, revision 77
@@ -66,7 +66,7 @@ Workers now
 
 #[test]
 fn a_workspace_where_nobody_waits_says_so() {
-    let text = realtime(&WorkspaceRealtimeStatistics::default(), Clock::Utc);
+    let text = realtime(&WorkspaceRealtimeStatistics::default(), "", Clock::Utc);
     assert!(text.contains("nobody waits") && !text.contains("longest wait"), "{text}");
 }
 
@@ -90,8 +90,9 @@ fn the_interval_shows_counts_waits_and_splits() {
         as_of: at(0),
         ..WorkspaceCumulativeStatistics::default()
     };
-    let text = cumulative(&statistics, Clock::Utc);
-    let (_, figures) = text.split_once("\n\n").unwrap();
+    let text = cumulative(&statistics, "voice", Clock::Utc);
+    let (heading, figures) = text.split_once("\n\n").unwrap();
+    assert!(heading.contains("\nChannel voice\nAs of "), "{heading}");
     assert_eq!(
         figures,
         "\
@@ -125,15 +126,15 @@ Waits split
 fn a_choice_of_workspaces_says_how_to_ask_for_one() {
     let workspace = |sid: &str| Workspace { workspace_sid: sid.to_owned(), account_sid: "AC1".to_owned() };
     let sid = |letters: &str| format!("{letters}{}", "0".repeat(32));
-    let text = choice(&[workspace(&sid("WS")), workspace("WS2")], true);
+    let text = choice(&[workspace(&sid("WS")), workspace("WS2")], true, " --address stats:7");
     let expected = format!(
         "  WORKSPACE                           ACCOUNT\n  {}  AC1\n  WS2                                 AC1\n  \
-         … and more\n\nAsk for one: tasktally get {}\n",
+         … and more\n\nAsk for one: tasktally get --address stats:7 {}\n",
         sid("WS"),
         sid("WS")
     );
     assert_eq!(text, expected);
-    assert!(choice(&[], false).contains("simulate"));
+    assert!(choice(&[], false, " --address stats:7").ends_with("simulate --backfill 1h --address stats:7\n"));
 }
 
 #[test]

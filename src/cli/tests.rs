@@ -304,7 +304,7 @@ async fn get_takes_the_only_workspace_and_else_lists_them() {
 
     add("WS2");
     let text = super::get::statistics(get_args("get", address)).await.unwrap();
-    assert!(text.contains("WS2") && text.contains("tasktally get WS1"), "{text}");
+    assert!(text.contains("WS2") && text.contains(&format!("tasktally get --address {address} WS1")), "{text}");
     let json = super::get::statistics(get_args("get WS2 --output json", address)).await.unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((&json["realtime"]["totalTasks"], &json["workspaceSid"]), (&"4".into(), &"WS2".into()));

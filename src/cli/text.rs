@@ -1,5 +1,6 @@
 //! Numbers, durations, times and tables as people read them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Local, SecondsFormat, Utc};
@@ -134,6 +135,13 @@ pub fn table(rows: &[Vec<String>]) -> String {
 /// What a terminal must not be sent: a name out of an event could hold its control sequences.
 pub fn printable(name: &str) -> String {
     name.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
+/// A file as a word of a command line.
+pub fn in_shell(file: &Path) -> String {
+    let text = file.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%".contains(&byte);
+    if text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use super::Centre;
 use super::args::SimulateArgs;
 use crate::cli::args::{ConnectionArgs, TlsArgs};
 use crate::cli::delivery::{Tally, reason_name};
-use crate::cli::text::{count, events_a_second, rfc3339, table};
+use crate::cli::text::{count, events_a_second, in_shell, rfc3339, table};
 
 /// Workspaces listed at most.
 const LISTED: usize = 10;
@@ -102,43 +101,26 @@ impl Summary {
 fn tries(workspace_sid: Option<&String>, connection: &ConnectionArgs) -> String {
     let Some(sid) = workspace_sid else { return String::new() };
     let authority = connection.address.split_once("://").map_or("", |(_, authority)| authority);
-    let (mut ours, mut theirs) = (String::new(), String::new());
-    if connection.address.starts_with("https://") {
-        ours = format!(" --address https://{authority}");
-    } else {
-        theirs.push_str(" -plaintext");
-        if authority != "127.0.0.1:50051" {
-            ours = format!(" --address {authority}");
-        }
-    }
+    let mut theirs = if connection.address.starts_with("https://") { "" } else { " -plaintext" }.to_owned();
     let TlsArgs { tls_ca, tls_cert, tls_key } = &connection.tls;
-    let files = [("--tls-ca", "-cacert", tls_ca), ("--tls-cert", "-cert", tls_cert), ("--tls-key", "-key", tls_key)];
-    for (our_flag, their_flag, file) in files {
+    for (flag, file) in [("-cacert", tls_ca), ("-cert", tls_cert), ("-key", tls_key)] {
         if let Some(file) = file {
-            let _ = write!(ours, " {our_flag} {}", in_shell(file));
-            let _ = write!(theirs, " {their_flag} {}", in_shell(file));
+            let _ = write!(theirs, " {flag} {}", in_shell(file));
         }
     }
     let mut head = "Try:";
     if let Some(file) = &connection.token.token_file {
-        let _ = write!(ours, " --token-file {}", in_shell(file));
         let _ = write!(theirs, " -H \"authorization: Bearer $(cat {})\"", in_shell(file));
     } else if connection.token.token.is_some() {
         head = "Try, with the token in TASKTALLY_TOKEN:";
         theirs.push_str(" -H \"authorization: Bearer $TASKTALLY_TOKEN\"");
     }
+    let ours = connection.flags();
     format!(
         "{head}\n  tasktally get{ours} {sid}\n  tasktally watch{ours} {sid}\n  \
          grpcurl{theirs} -d '{{\"workspace_sid\":\"{sid}\"}}' {authority} \
          tasktally.v1.StatisticsService/GetStatistics\n"
     )
-}
-
-/// A file as a word of a command line.
-fn in_shell(file: &Path) -> String {
-    let text = file.display().to_string();
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%".contains(&byte);
-    if text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ pub struct WatchArgs {
     #[arg(long, value_name = "DURATION", default_value = "250ms", value_parser = interval)]
     pub min_interval: Duration,
 
-    /// Longest time without an update; a quiet server repeats the state at this pace.
+    /// Longest time without an update; a quiet server repeats the state at this pace. Nothing for three times as long and
+    /// a second counts as a broken connection: so long does a dead server look alive.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = heartbeat)]
     pub heartbeat: Duration,
 
@@ -90,7 +91,8 @@ Keys of the board:
 
 When the connection breaks, the last figures stay, dimmed, with the time up to which they are true, and the board tries \
 again until they are live. It ends by itself only where trying again cannot help: credentials that are not good, a workspace \
-that is not there, a request that is bad.
+that is not there, a request that is bad. Without WORKSPACE_SID the server must answer at the beginning: where it does not, \
+this ends with exit code 4, while with one it waits for its server.
 
 Where standard output is no terminal, TERM is dumb, or with --plain or --output json, each update is a line. Colours are \
 those of the terminal; with NO_COLOR set there are none. The board listens to four streams (of --max-watchers of the \

@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 
 use super::args::WatchArgs;
 use super::figures::{Happened, Realtime, WINDOWS, moment};
-use super::follow::{Follower, Told, span};
+use super::follow::{Follower, Loss, Told, span};
 use super::model::{List, Subject};
 use crate::api::proto::v1::{
     GetCumulativeSeriesRequest, ListTaskChannelsRequest, WatchRealtimeRequest, WatchStatisticsRequest,
@@ -23,7 +23,7 @@ pub enum News {
     Realtime(Realtime),
     /// There are no figures for now; they are asked for again after the pause.
     Lost {
-        why: String,
+        loss: Loss,
         pause: Duration,
     },
     Window(usize, Happened),
@@ -208,7 +208,7 @@ async fn follow_realtime(mut follower: Follower<WatchRealtimeRequest>, is_live: 
         is_live.send_replace(matches!(next, Ok(Told::Message(_))));
         let news = match next {
             Ok(Told::Message(message)) => News::Realtime(Realtime::new(message.realtime.unwrap_or_default())),
-            Ok(Told::Lost { why, pause }) => News::Lost { why, pause },
+            Ok(Told::Lost { loss, pause }) => News::Lost { loss, pause },
             Err(failure) => return teller.tell(News::Failed(failure)).await,
         };
         teller.tell(news).await;

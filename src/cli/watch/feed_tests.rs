@@ -10,7 +10,10 @@ const WORKSPACE: &str = "WS00000000000000000000000000000001";
 /// The feed of a board, with that many of its calls refused first.
 async fn feed(fake: &Fake, refusals: Vec<Status>) -> (Feed, mpsc::Receiver<(u64, News)>) {
     fake.0.lock().unwrap().failures.extend(refusals);
-    let address = fake.serve().await;
+    feed_of(fake.serve().await)
+}
+
+fn feed_of(address: std::net::SocketAddr) -> (Feed, mpsc::Receiver<(u64, News)>) {
     let ClientCommand::Watch(args) = command(&format!("watch {WORKSPACE}"), address) else {
         panic!("this is the command of a watch")
     };
@@ -29,7 +32,10 @@ async fn told(news: &mut mpsc::Receiver<(u64, News)>, number: usize) -> Vec<Stri
         told.push(match next.unwrap() {
             (_, News::Channels(_) | News::Workspaces(_)) => continue,
             (choice, News::Realtime(realtime)) => format!("{choice}: {} tasks", realtime.total_tasks),
-            (choice, News::Lost { why, .. }) => format!("{choice}: lost, {why}"),
+            (choice, News::Lost { loss: Loss { why, is_answer: true }, .. }) => format!("{choice}: refused, {why}"),
+            (choice, News::Lost { loss: Loss { why, .. }, .. }) => {
+                format!("{choice}: lost, {}", why.split(':').next().unwrap())
+            }
             (choice, News::Window(at, happened)) => {
                 format!("{choice}: window {at}, {:?}", happened.value(crate::cli::watch::figures::Figure::Created))
             }
@@ -47,7 +53,7 @@ async fn windows_wait_for_what_is_and_take_no_place_before_it() {
     let (mut feed, mut news) = feed(&fake, vec![Status::unavailable("full"), Status::unavailable("full")]).await;
     feed.turn_to(&subject(""));
     let first = told(&mut news, 3).await;
-    assert_eq!(first, ["1: lost, UNAVAILABLE: full", "1: lost, UNAVAILABLE: full", "1: 4 tasks"]);
+    assert_eq!(first, ["1: refused, UNAVAILABLE: full", "1: refused, UNAVAILABLE: full", "1: 4 tasks"]);
     let mut windows = told(&mut news, 3).await;
     windows.sort();
     assert_eq!(
@@ -56,6 +62,15 @@ async fn windows_wait_for_what_is_and_take_no_place_before_it() {
     );
     assert_eq!(windows[2], "1: window 1, Some(240)");
     assert_eq!(fake.0.lock().unwrap().watches[..3], ["realtime"; 3]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_has_refused_nothing() {
+    // A port that was free, and where nobody listens any more.
+    let address = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (mut feed, mut news) = feed_of(address);
+    feed.turn_to(&subject(""));
+    assert_eq!(told(&mut news, 2).await, ["1: lost, UNAVAILABLE", "1: lost, UNAVAILABLE"]);
 }
 
 #[tokio::test]

@@ -69,6 +69,11 @@ impl Realtime {
             whole: Box::new(told),
         }
     }
+
+    /// Neither one that is active nor one that has just ended.
+    pub fn has_no_task(&self) -> bool {
+        (self.total_tasks, self.completed, self.canceled) == (0, 0, 0)
+    }
 }
 
 /// One line of a window.

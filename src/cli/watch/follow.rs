@@ -10,7 +10,7 @@ use crate::api::proto::v1::{
 };
 use crate::cli::client::Server;
 use crate::cli::delivery::Backoff;
-use crate::cli::failure::{Failure, describe};
+use crate::cli::failure::{Failure, describe, is_answer};
 
 /// How many heartbeats may be missed before a stream counts as broken.
 const MISSED_HEARTBEATS: u32 = 3;
@@ -47,9 +47,34 @@ pub enum Told<M> {
     Message(M),
     /// It broke, or did not begin; the next one is asked for after the pause.
     Lost {
-        why: String,
+        loss: Loss,
         pause: Duration,
     },
+}
+
+/// Why there is nothing for now.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    pub why: String,
+    /// The server answers, and has no place for us or the like; else there is no word from it.
+    pub is_answer: bool,
+}
+
+/// A stream's end, or that it has not begun.
+struct Trouble {
+    status: Status,
+    is_answer: bool,
+}
+
+impl From<Status> for Trouble {
+    fn from(status: Status) -> Trouble {
+        Trouble { is_answer: is_answer(&status), status }
+    }
+}
+
+/// What we say ourselves of a server that says nothing.
+fn silence(status: Status) -> Trouble {
+    Trouble { status, is_answer: false }
 }
 
 pub struct Follower<W: Watch> {
@@ -82,31 +107,32 @@ impl<W: Watch> Follower<W> {
                 self.backoff.reset();
                 Ok(Told::Message(message))
             }
-            Err(trouble) => {
+            Err(Trouble { status, is_answer }) => {
                 self.stream = None;
-                let why = describe(&trouble).lines().next().unwrap_or_default().to_owned();
-                let pause = self.backoff.pause(trouble)?;
+                let why = describe(&status).lines().next().unwrap_or_default().to_owned();
+                let pause = self.backoff.pause(status)?;
                 self.pause = Some(pause);
-                Ok(Told::Lost { why, pause })
+                Ok(Told::Lost { loss: Loss { why, is_answer }, pause })
             }
         }
     }
 
-    async fn message(&mut self) -> Result<W::Message, Status> {
+    async fn message(&mut self) -> Result<W::Message, Trouble> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             // Only its beginning has a time limit.
             None => {
                 let opening = self.request.clone().open(&self.server);
                 let opened = tokio::time::timeout(self.server.timeout(), opening).await;
-                self.stream.insert(opened.map_err(|_| Status::deadline_exceeded("no answer within --timeout"))??)
+                self.stream
+                    .insert(opened.map_err(|_| silence(Status::deadline_exceeded("no answer within --timeout")))??)
             }
         };
         match tokio::time::timeout(self.overdue, stream.message()).await {
             Ok(Ok(Some(message))) => Ok(message),
-            Ok(Ok(None)) => Err(Status::unavailable("the server ended the stream")),
-            Ok(Err(status)) => Err(status),
-            Err(_) => Err(Status::unavailable("no heartbeat")),
+            Ok(Ok(None)) => Err(silence(Status::unavailable("the server ended the stream"))),
+            Ok(Err(status)) => Err(status.into()),
+            Err(_) => Err(silence(Status::unavailable("no heartbeat"))),
         }
     }
 }

@@ -9,12 +9,13 @@ use tokio::sync::mpsc;
 use super::args::WatchArgs;
 use super::feed::{Feed, News};
 use super::keys::{Ask, press};
+use super::last;
 use super::model::{Model, Subject};
 use super::screen::{self, Screen, trouble};
 use crate::cli::client::Server;
 use crate::cli::failure::Failure;
+use crate::cli::print;
 use crate::cli::text::Clock;
-use crate::cli::{print, render};
 use crate::limits;
 
 /// Without a workspace, the board begins with a choice.
@@ -31,8 +32,8 @@ pub async fn run(args: &WatchArgs, server: Server, workspace: Option<String>) ->
     let Board { model, screen, .. } = board;
     drop(screen);
     // The last state is left where the board was.
-    match model.realtime {
-        Some(last) if code == 0 => print(render::realtime(&last.told.whole, clock)).map(|()| code),
+    match last::text(&model) {
+        Some(text) if code == 0 => print(text).map(|()| code),
         _ => Ok(code),
     }
 }

@@ -1,7 +1,8 @@
 //! `tasktally watch`: the state of a workspace, live. On a terminal it is a board, elsewhere a line for each update.
 //!
 //! [`feed`] has the server's streams, which [`follow`] begins again when they break. What they tell is taken by the
-//! [`model`], and so are [`keys`]; [`view`] paints the model. Only [`live`] and [`screen`] know a terminal.
+//! [`model`], and so are [`keys`]; [`view`] paints the model, and [`last`] is what is left of it. Only [`live`] and
+//! [`screen`] know a terminal.
 
 pub mod args;
 mod big;
@@ -9,6 +10,7 @@ mod feed;
 mod figures;
 mod follow;
 mod keys;
+mod last;
 mod live;
 mod model;
 mod paint;
@@ -34,7 +36,7 @@ pub async fn run(args: WatchArgs) -> Result<u8, Failure> {
         Subject::Several { workspaces, .. } if is_board(&args) && !workspaces.is_empty() => {
             live::run(&args, server, None).await
         }
-        subject => plain::run(&args, &server, subject.one()?).await,
+        subject => plain::run(&args, &server, subject.one(&args.connection)?).await,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::args::BoardArgs;
 use super::feed::News;
 use super::figures::{Happened, Realtime, WINDOWS};
+use super::follow::Loss;
 use super::popup::{Picker, Popup};
 use crate::cli::failure::Failure;
 use crate::cli::text::Clock;
@@ -26,6 +27,8 @@ pub struct Model {
     /// The channels of the workspace, and the workspaces, as far as they are known.
     pub channels: List,
     pub workspaces: List,
+    /// No event had named the channel when the list of them came, and none of it has been seen since.
+    pub is_unheard: bool,
 }
 
 /// What the figures are of.
@@ -50,7 +53,7 @@ pub enum Link {
     Connecting,
     Live,
     Lost {
-        why: String,
+        loss: Loss,
         again_at: Instant,
     },
 }
@@ -90,6 +93,7 @@ impl Model {
             popup: None,
             channels: List::default(),
             workspaces: List::default(),
+            is_unheard: false,
         };
         if model.subject.workspace.is_empty() {
             model.popup = Some(Popup::Pick(Picker::workspaces()));
@@ -106,6 +110,7 @@ impl Model {
         self.link = Link::Connecting;
         self.realtime = None;
         self.windows = Default::default();
+        self.is_unheard = false;
     }
 
     /// # Errors
@@ -114,17 +119,24 @@ impl Model {
         match news {
             News::Realtime(told) => {
                 self.link = Link::Live;
+                self.is_unheard &= told.has_no_task();
                 self.realtime = Some(At { told, at: now });
             }
-            News::Lost { why, pause } => self.link = Link::Lost { why, again_at: now + pause },
+            News::Lost { loss, pause } => self.link = Link::Lost { loss, again_at: now + pause },
             News::Window(at, happened) => {
+                self.is_unheard &= happened == Happened::default();
                 let window = &mut self.windows[at];
                 (window.happened, window.is_stale) = (Some(happened), false);
             }
             News::Trend(at, trend) => self.windows[at].trend = trend,
             News::WindowLost(at) => self.windows[at].is_stale = true,
             News::NoWindow(at, note) => self.windows[at].note = Some(note),
-            News::Channels(list) => self.channels = list.or(&self.channels),
+            News::Channels(list) => {
+                let channel = &self.subject.channel;
+                let is_quiet = self.realtime.as_ref().is_none_or(|At { told, .. }| told.has_no_task());
+                self.is_unheard = is_quiet && !channel.is_empty() && list.lacks(channel);
+                self.channels = list.or(&self.channels);
+            }
             News::Workspaces(list) => self.workspaces = list.or(&self.workspaces),
             News::Failed(failure) => return Err(failure),
         }
@@ -150,6 +162,12 @@ impl Model {
 }
 
 impl List {
+    /// Whether it has all names and this is none of them. Nothing is said of sids: the list has names alone.
+    fn lacks(&self, name: &str) -> bool {
+        let is_whole = self.is_known && !self.has_more && self.trouble.is_none();
+        is_whole && !name.starts_with("TC") && !self.names.iter().any(|known| known == name)
+    }
+
     /// What was known stays where there is nothing better.
     fn or(self, known: &List) -> List {
         if self.trouble.is_some() && known.is_known { known.clone() } else { self }

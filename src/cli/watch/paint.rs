@@ -69,6 +69,16 @@ pub fn put(buf: &mut Buffer, (x, y): (u16, u16), width: u16, text: &str, style: 
     end + 1 - x
 }
 
+/// What fits into the width, likewise.
+pub fn cut(text: &str, width: u16) -> String {
+    if wide(text) <= width {
+        return text.to_owned();
+    }
+    let ends = text.char_indices().map(|(at, letter)| at + letter.len_utf8());
+    let end = ends.take_while(|end| wide(&text[..*end]) < width).last().unwrap_or(0);
+    format!("{}…", &text[..end])
+}
+
 /// Likewise, to the right end of the width.
 pub fn put_right(buf: &mut Buffer, (x, y): (u16, u16), width: u16, text: &str, style: Style) {
     let wide = wide(text).min(width);

@@ -1,7 +1,7 @@
 //! A line for each update, for pipes and logs.
 
 use super::args::WatchArgs;
-use super::follow::{Follower, Told, span};
+use super::follow::{Follower, Loss, Told, span};
 use crate::api::proto::v1::WatchRealtimeRequest;
 use crate::cli::args::Output;
 use crate::cli::client::{Server, now_ms};
@@ -26,11 +26,11 @@ pub async fn run(args: &WatchArgs, server: &Server, workspace_sid: String) -> Re
 /// Ends only with an error that repeating cannot help.
 async fn show_all(mut follower: Follower<WatchRealtimeRequest>, args: &WatchArgs) -> Result<u8, Failure> {
     let clock = Clock::new(args.display.utc);
-    let mut is_stale = false;
+    let (mut is_stale, mut has_begun) = (false, false);
     loop {
         match follower.next().await? {
             Told::Message(message) => {
-                is_stale = false;
+                (is_stale, has_begun) = (false, true);
                 let realtime = message.realtime.unwrap_or_default();
                 let line = match args.display.output {
                     Output::Json => json::line("WorkspaceRealtimeStatistics", &realtime)?,
@@ -38,13 +38,36 @@ async fn show_all(mut follower: Follower<WatchRealtimeRequest>, args: &WatchArgs
                 };
                 print(line + "\n")?;
             }
-            Told::Lost { why, .. } => {
+            Told::Lost { loss, .. } => {
                 if !is_stale {
-                    let now = text::rfc3339(now_ms());
-                    say(format_args!("stale since {now}: {}; connecting again", text::printable(&why)));
+                    say(lost(&loss, has_begun.then(now_ms)));
                 }
                 is_stale = true;
             }
         }
+    }
+}
+
+/// Without a line before it nothing is stale.
+fn lost(loss: &Loss, since_ms: Option<i64>) -> String {
+    let what = match since_ms {
+        Some(ms) => format!("stale since {}", text::rfc3339(ms)),
+        None if loss.is_answer => "refused for now".to_owned(),
+        None => "no answer yet".to_owned(),
+    };
+    format!("{what}: {}; trying again", text::printable(&loss.why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_there_is_stale() {
+        let loss = |is_answer| Loss { why: "UNAVAILABLE".to_owned(), is_answer };
+        assert_eq!(lost(&loss(false), None), "no answer yet: UNAVAILABLE; trying again");
+        assert_eq!(lost(&loss(true), None), "refused for now: UNAVAILABLE; trying again");
+        let stale = "stale since 2026-09-21T14:13:20.000Z: UNAVAILABLE; trying again";
+        assert_eq!(lost(&loss(true), Some(1_790_000_000_000)), stale);
     }
 }

@@ -138,6 +138,7 @@ pub fn ends() -> Result<mpsc::Receiver<u8>, Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
+    let mut quit = signal(SignalKind::quit()).map_err(trouble)?;
     let (sender, ends) = mpsc::channel(1);
     tokio::spawn(async move {
         let code = tokio::select! {
@@ -146,6 +147,7 @@ pub fn ends() -> Result<mpsc::Receiver<u8>, Failure> {
             // As shells tell of a program that a signal ended.
             _ = terminate.recv() => 128 + 15,
             _ = hangup.recv() => 128 + 1,
+            _ = quit.recv() => 128 + 3,
         };
         let _ = sender.send(code).await;
         tokio::time::sleep(limits::TERMINAL_END).await;

@@ -272,6 +272,13 @@ def chooses(world):
         terminal.until(lambda text: world.centre not in text, "the list is closed")
         terminal.type("?")
         terminal.shows("Any key closes this.", "choose a task channel")
+        terminal.type("qq")
+        equal(terminal.exit_code(), 0)
+        assert "\nChannel voice\r\n" in terminal.after(), terminal.after()
+    with world.watch("--channel", "nobody", size=NARROW) as terminal:
+        terminal.shows("● Live", "No event has named this channel yet, as of ")
+        world.create_task(task_channel_unique_name="nobody")
+        terminal.until(lambda text: "No event has" not in text and number(text, "Active") == 1, "its first task")
     with Terminal([world.binary, "watch", "--address", world.server.address]) as terminal:
         terminal.shows("Choose a workspace", world.centre, workspace)
         terminal.type("\r")
@@ -299,8 +306,9 @@ def fits(world):
 
 
 def gives_back(world):
-    """the terminal is given back by q, Esc, Ctrl-C, SIGINT, SIGTERM and SIGHUP"""
+    """the terminal is given back by q, Esc, Ctrl-C, SIGINT, SIGTERM, SIGHUP and SIGQUIT"""
     ends = [("q", 0), ("\x1b", 0), ("\x03", 0), (signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ends.append((signal.SIGQUIT, 131))
     for way, code in ends:
         with world.watch(size=NARROW) as terminal:
             terminal.shows("● Live")
@@ -392,6 +400,9 @@ def keeps_less(world):
             with other.watch(size=NARROW) as terminal:
                 terminal.shows("● Live", *wanted)
                 equal(number(terminal.text(), "Active"), 1)
+                if "--max-watchers" in flags:
+                    with other.watch(size=NARROW) as refused:
+                        refused.shows("▲ Refused for now, trying again in", "RESOURCE_EXHAUSTED", "no figures yet")
 
 
 def is_plain_in_a_pipe(world):

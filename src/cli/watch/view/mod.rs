@@ -17,6 +17,7 @@ use ratatui::style::Style;
 use ratatui::widgets::{Block, Widget};
 
 use super::figures::shown;
+use super::follow::Loss;
 use super::model::{At, Link, Model};
 use super::paint::{Paint, fade, put, put_mid, put_right, wide};
 use crate::cli::text::count;
@@ -29,6 +30,9 @@ const ROOMY: (u16, u16) = (92, 26);
 
 /// Letters of a workspace's sid where there is no room for all.
 const SHORT_SID: usize = 12;
+
+/// Columns from which on a part of an address says something.
+const LEAST_ADDRESS: u16 = 12;
 
 pub fn draw(frame: &mut Frame, model: &Model, now: Instant) {
     let (area, buf) = (frame.area(), frame.buffer_mut());
@@ -69,11 +73,12 @@ fn header(buf: &mut Buffer, area: Rect, model: &Model, paint: Paint, now: Instan
         Link::Connecting if model.subject.workspace.is_empty() => (String::new(), paint.quiet()),
         Link::Connecting => ("○ Connecting".to_owned(), paint.quiet()),
         Link::Live => ("● Live".to_owned(), paint.good()),
-        Link::Lost { again_at, .. } => {
+        Link::Lost { loss: Loss { is_answer, .. }, again_at } => {
             let left = again_at.saturating_duration_since(now).as_millis().div_ceil(1000);
             let again = if left == 0 { "trying again now".to_owned() } else { format!("trying again in {left} s") };
             let state = match &model.realtime {
                 Some(At { told, .. }) => format!(" ▲ Stale since {}, {again} ", model.clock.time(told.as_of_ms)),
+                None if *is_answer => format!(" ▲ Refused for now, {again} "),
                 None => format!(" ▲ No answer, {again} "),
             };
             (state, paint.warn())
@@ -88,7 +93,10 @@ fn header(buf: &mut Buffer, area: Rect, model: &Model, paint: Paint, now: Instan
     let subject = subject(model, area.width >= 110);
     put(buf, (x + 2, area.y), (area.x + 1 + room).saturating_sub(x + 2), &subject, Style::new());
     let below = match (&model.link, &model.realtime) {
-        (Link::Lost { why, .. }, _) => shown(why),
+        (Link::Lost { loss, .. }, _) => shown(&loss.why),
+        (_, Some(At { told, .. })) if model.is_unheard => {
+            format!("No event has named this channel yet, as of {}", model.clock.time(told.as_of_ms))
+        }
         (_, Some(At { told, .. })) => {
             format!("As of {}, revision {}", model.clock.time(told.as_of_ms), count(told.revision))
         }
@@ -116,9 +124,9 @@ fn footer(buf: &mut Buffer, area: Rect, model: &Model, paint: Paint) {
         x += put(buf, (x, area.y), area.right().saturating_sub(x), key, paint.figure()) + 1;
         x += put(buf, (x, area.y), area.right().saturating_sub(x), does, paint.quiet()) + 2;
     }
-    let address = shown(&model.address);
-    if area.right().saturating_sub(x) > wide(&address) {
-        put_right(buf, (x, area.y), area.right() - x - 1, &address, paint.quiet());
+    let room = area.right().saturating_sub(x + 1);
+    if room >= LEAST_ADDRESS {
+        put_right(buf, (x, area.y), room, &shown(&model.address), paint.quiet());
     }
 }
 
@@ -126,6 +134,7 @@ fn waiting(buf: &mut Buffer, area: Rect, model: &Model, paint: Paint) {
     let text = match &model.link {
         // The list lies over it.
         _ if model.subject.workspace.is_empty() => "",
+        Link::Lost { loss, .. } if loss.is_answer => "The server gives no figures yet. The board goes on trying.",
         Link::Lost { .. } => "The server does not answer yet. The board goes on trying.",
         _ => "Waiting for the first figures.",
     };

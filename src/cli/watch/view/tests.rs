@@ -17,6 +17,7 @@ use crate::cli::text::Clock;
 use crate::cli::watch::args::BoardArgs;
 use crate::cli::watch::feed::News;
 use crate::cli::watch::figures::{Happened, Realtime};
+use crate::cli::watch::follow::Loss;
 use crate::cli::watch::keys::{Ask, press};
 use crate::cli::watch::model::{List, Subject};
 
@@ -181,7 +182,8 @@ fn a_wait_counts_up_and_passes_its_thresholds_in_words_and_colour() {
 fn a_lost_connection_fades_the_figures_and_says_since_when() {
     let (mut model, came) = board(Some(41), &[]);
     let lost = came + Duration::from_secs(5);
-    model.take(News::Lost { why: "UNAVAILABLE: gone".to_owned(), pause: Duration::from_millis(1500) }, lost).unwrap();
+    let loss = Loss { why: "UNAVAILABLE: gone".to_owned(), is_answer: false };
+    model.take(News::Lost { loss, pause: Duration::from_millis(1500) }, lost).unwrap();
     let buf = painted(&model, lost, (100, 32));
     let shown = lines(&buf).join("\n");
     assert!(shown.contains("▲ Stale since 14:13:20, trying again in 2 s"), "{shown}");
@@ -201,9 +203,59 @@ fn a_lost_connection_fades_the_figures_and_says_since_when() {
 fn before_the_first_figures_it_says_what_it_waits_for() {
     let (mut model, now) = (model(), Instant::now());
     assert!(text(&model, now, (60, 20)).contains("○ Connecting"));
-    model.take(News::Lost { why: "UNAVAILABLE".to_owned(), pause: Duration::from_secs(1) }, now).unwrap();
-    let shown = text(&model, now, (60, 20));
-    assert!(shown.contains("▲ No answer, trying again in 1 s") && shown.contains("goes on trying"), "{shown}");
+    for (is_answer, state, said) in [
+        (false, "▲ No answer, trying again in 1 s", "The server does not answer yet."),
+        (true, "▲ Refused for now, trying again in 1 s", "The server gives no figures yet."),
+    ] {
+        let loss = Loss { why: "UNAVAILABLE: why".to_owned(), is_answer };
+        model.take(News::Lost { loss, pause: Duration::from_secs(1) }, now).unwrap();
+        let shown = text(&model, now, (60, 20));
+        for wanted in [state, said, "UNAVAILABLE: why", "goes on trying"] {
+            assert!(shown.contains(wanted), "{wanted}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_channel_that_no_event_has_named_is_told_from_a_quiet_one() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let known = |has_more| List { names: names(&["chat", "voice"]), has_more, is_known: true, ..List::default() };
+    let quiet =
+        || WorkspaceRealtimeStatistics { as_of: Some(Timestamp { seconds: NOW_S, nanos: 0 }), ..Default::default() };
+    let now = Instant::now();
+    let says =
+        |model: &Model| text(model, now, (60, 20)).contains("No event has named this channel yet, as of 14:13:20");
+    for (channel, list, expected) in [
+        ("voic", known(false), true),
+        ("voic", known(true), false),
+        ("voic", List { trouble: Some("UNAVAILABLE".to_owned()), ..List::default() }, false),
+        ("voice", known(false), false),
+        ("", known(false), false),
+        // The list has no sids.
+        ("TC00000000000000000000000000000001", known(false), false),
+    ] {
+        let mut model = model();
+        model.subject.channel = channel.to_owned();
+        model.take(News::Realtime(Realtime::new(quiet())), now).unwrap();
+        assert!(!says(&model), "nobody knows yet");
+        model.take(News::Channels(list), now).unwrap();
+        assert_eq!(says(&model), expected, "{channel:?}");
+        model.take(News::Realtime(Realtime::new(quiet())), now).unwrap();
+        assert_eq!(says(&model), expected, "{channel:?}");
+        model.take(News::Realtime(Realtime::new(realtime(None, &[]))), now).unwrap();
+        model.take(News::Realtime(Realtime::new(quiet())), now).unwrap();
+        assert!(!says(&model), "there was a task of it");
+    }
+}
+
+#[test]
+fn an_address_is_cut_where_there_is_no_room_for_all() {
+    let (mut model, now) = board(None, &[]);
+    model.address = "https://statistics.contact-centre.example:50051".to_owned();
+    let footer = |width| lines(&painted(&model, now, (width, 24))).pop().unwrap();
+    assert!(footer(80).contains("w workspace  https://statistics.co…"), "{}", footer(80));
+    assert!(footer(120).ends_with("https://statistics.contact-centre.example:50051 "), "{}", footer(120));
+    assert!(footer(60).trim_end().ends_with("w workspace"), "{}", footer(60));
 }
 
 #[test]
