@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,12 +22,21 @@ from measure import ends_with_parent, say
 
 PEERS = {"postgres": "PostgreSQL", "sqlite": "SQLite", "duck": "DuckDB", "clickhouse": "chdb"}
 HERE = Path(__file__).resolve().parent
+# chdb now and then aborts as it begins to load: the poller of a library within it finds its file closed.
+TRIES = 5
 
 
 def run_peer(name, work, bound_s):
     say(f"{PEERS[name]}: loading")
     command = [sys.executable, HERE / "peer.py", name, work]
-    subprocess.run(command, check=True, timeout=bound_s, stdout=sys.stderr, preexec_fn=ends_with_parent)
+    for left in reversed(range(TRIES)):
+        done = subprocess.run(command, timeout=bound_s, stdout=sys.stderr, preexec_fn=ends_with_parent)
+        # A wrong answer ends it with an exit code, and is never tried again.
+        if done.returncode >= 0 or not left:
+            break
+        say(f"{PEERS[name]}: ended by {signal.Signals(-done.returncode).name}, once more from the start")
+        shutil.rmtree(work / name, ignore_errors=True)
+    done.check_returncode()
     return json.loads((work / f"{name}.json").read_text())
 
 
