@@ -40,8 +40,12 @@ impl<const A: u8, const B: u8> Sid<A, B> {
 
     /// Reads the printed form. The letters must be upper case; the digits may be of either case.
     pub fn parse(text: &str) -> Result<Self, MalformedSid> {
+        Self::read(text.as_bytes())
+    }
+
+    /// [`Sid::parse`] of a text that is there as bytes.
+    pub fn read(text: &[u8]) -> Result<Self, MalformedSid> {
         let malformed = MalformedSid([A, B]);
-        let text = text.as_bytes();
         if text.len() != Self::TEXT_LEN || text[0] != A || text[1] != B {
             return Err(malformed);
         }

@@ -60,20 +60,26 @@ fn spelled(form: Form, error: Refused) -> Refused {
 fn view(event: &v1::Event) -> wire::Event<'_> {
     let v1::Event { sid, r#type, timestamp, account_sid, workspace_sid, task, reservation, worker, activity } = event;
     wire::Event {
-        sid,
+        sid: sid.as_str().into(),
         kind: *r#type,
         timestamp: *timestamp,
-        account_sid,
-        workspace_sid,
+        account_sid: account_sid.as_str().into(),
+        workspace_sid: workspace_sid.as_str().into(),
         task: task.as_ref().map(view_task),
         reservation: reservation
             .as_ref()
-            .map(|v1::Reservation { sid, version }| wire::Reservation { sid, version: *version }),
+            .map(|v1::Reservation { sid, version }| wire::Reservation { sid: sid.as_str().into(), version: *version }),
         worker: worker.as_ref().map(|v1::Worker { sid, friendly_name, activity_sid, activity_name, version }| {
-            wire::Worker { sid, friendly_name, activity_sid, activity_name, version: *version }
+            wire::Worker {
+                sid: sid.as_str().into(),
+                friendly_name,
+                activity_sid: activity_sid.as_str().into(),
+                activity_name,
+                version: *version,
+            }
         }),
         activity: activity.as_ref().map(|v1::Activity { sid, friendly_name, available }| wire::Activity {
-            sid,
+            sid: sid.as_str().into(),
             friendly_name,
             available: *available,
         }),
@@ -96,17 +102,17 @@ fn view_task(task: &v1::Task) -> wire::Task<'_> {
         workflow_name,
     } = task;
     wire::Task {
-        sid,
+        sid: sid.as_str().into(),
         date_created: *date_created,
         assignment_status: *assignment_status,
         priority: *priority,
         task_channel_unique_name,
-        task_channel_sid,
+        task_channel_sid: task_channel_sid.as_str().into(),
         version: *version,
-        task_queue_sid,
+        task_queue_sid: task_queue_sid.as_str().into(),
         task_queue_name,
         task_queue_entered_date: *task_queue_entered_date,
-        workflow_sid,
+        workflow_sid: workflow_sid.as_str().into(),
         workflow_name,
     }
 }

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use prost_types::Timestamp;
 
-use super::wire::{self, NotTheMessage};
+use super::wire::{self, NotTheMessage, Text};
 use super::{MALFORMED_TIMESTAMP, moment};
 use crate::api::proto::v1::RejectionReason;
 use crate::event::{
@@ -38,17 +38,22 @@ pub struct Batch {
 /// Texts by index, in one piece.
 #[derive(Debug, Default)]
 pub struct Sids {
-    text: String,
+    /// Each of them UTF-8.
+    text: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Sids {
     fn with_capacity(sids: usize) -> Sids {
-        Sids { text: String::with_capacity(sids * Sid::<0, 0>::TEXT_LEN), ends: Vec::with_capacity(sids) }
+        Sids { text: Vec::with_capacity(sids * Sid::<0, 0>::TEXT_LEN), ends: Vec::with_capacity(sids) }
     }
 
     pub fn push(&mut self, sid: &str) {
-        self.text.push_str(sid);
+        self.add(sid.into());
+    }
+
+    fn add(&mut self, sid: Text<'_>) {
+        self.text.extend_from_slice(sid.as_bytes());
         self.ends.push(self.text.len());
     }
 
@@ -65,7 +70,8 @@ impl Sids {
     pub fn get(&self, index: u32) -> &str {
         let index = index as usize;
         let start = if index == 0 { 0 } else { self.ends.get(index - 1).copied().unwrap_or(0) };
-        self.ends.get(index).map_or("", |end| &self.text[start..*end])
+        let text = self.ends.get(index).map_or(&[][..], |end| &self.text[start..*end]);
+        std::str::from_utf8(text).unwrap_or_default()
     }
 }
 
@@ -83,7 +89,7 @@ pub fn batch(request: &Bytes, most: usize) -> Result<Batch, Unread> {
     let mut batch = Batch { events: Vec::with_capacity(sent), refused: Vec::new(), sids: Sids::with_capacity(sent) };
     for (index, encoded) in (0..).zip(wire::events(request)) {
         let message = encoded.and_then(wire::event).map_err(Unread::NotTheMessage)?;
-        batch.sids.push(message.sid);
+        batch.sids.add(message.sid);
         match event(&message) {
             Ok(event) => batch.events.push((index, event)),
             Err(refused) => batch.refused.push((index, refused)),
@@ -114,7 +120,7 @@ pub fn outline(request: &Bytes, most: usize) -> Result<Option<Outline>, Unread> 
     let events = count(request, most)?;
     let workspace_of = |encoded| {
         let message = wire::event(encoded).ok()?;
-        WorkspaceSid::parse(message.workspace_sid).ok()
+        WorkspaceSid::read(message.workspace_sid.as_bytes()).ok()
     };
     let mut encoded = wire::events(request).filter_map(Result::ok);
     let (Some(first), last) = (encoded.next(), encoded.last()) else { return Ok(None) };
@@ -255,11 +261,11 @@ fn read_activity(activity: &wire::Activity<'_>) -> Result<Activity, Refused> {
     Ok(Activity { sid: required_sid("activity.sid", sid)?, name: name(friendly_name), available: *available })
 }
 
-fn required_sid<const A: u8, const B: u8>(field: &'static str, text: &str) -> Result<Sid<A, B>, Refused> {
-    Sid::parse(text).map_err(|error: MalformedSid| malformed(field, error.to_string()))
+fn required_sid<const A: u8, const B: u8>(field: &'static str, text: &Text<'_>) -> Result<Sid<A, B>, Refused> {
+    Sid::read(text.as_bytes()).map_err(|error: MalformedSid| malformed(field, error.to_string()))
 }
 
-fn optional_sid<const A: u8, const B: u8>(field: &'static str, text: &str) -> Result<Option<Sid<A, B>>, Refused> {
+fn optional_sid<const A: u8, const B: u8>(field: &'static str, text: &Text<'_>) -> Result<Option<Sid<A, B>>, Refused> {
     if text.is_empty() { Ok(None) } else { required_sid(field, text).map(Some) }
 }
 
