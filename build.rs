@@ -16,8 +16,9 @@ const FILES: [&str; 6] = [
     "tasktally/v1/admin_service.proto",
 ];
 
-/// Methods whose server side answers with messages encoded ahead, so that one encoding serves many callers.
-const ANSWERED_ENCODED: [&str; 2] = ["WatchRealtime", "WatchStatistics"];
+/// Methods whose server side answers with messages encoded ahead: so that one encoding serves many callers, or because it
+/// writes them itself.
+const ANSWERED_ENCODED: [&str; 4] = ["WatchRealtime", "WatchStatistics", "GetRealtime", "GetCumulative"];
 
 /// Methods whose server side reads its messages itself, off the wire.
 const READ_OFF_THE_WIRE: [&str; 2] = ["IngestEvents", "StreamEvents"];

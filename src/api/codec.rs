@@ -29,6 +29,11 @@ impl Encoded {
         Encoded(text.into())
     }
 
+    /// In the contract's form, as written by hand.
+    pub(super) fn of_bytes(message: Vec<u8>) -> Encoded {
+        Encoded(message.into())
+    }
+
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }

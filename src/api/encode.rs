@@ -2,6 +2,7 @@
 
 mod event;
 mod letter;
+pub mod written;
 
 pub use event::event;
 pub use letter::dead_letter;
@@ -34,8 +35,10 @@ impl Links {
         format!("{}{path_and_query}", self.base)
     }
 
+    const WORKSPACES: &str = "/v1/Workspaces/";
+
     fn to(&self, workspace: WorkspaceSid, resource: &str) -> String {
-        format!("{}/v1/Workspaces/{workspace}/{resource}", self.base)
+        format!("{}{}{workspace}/{resource}", self.base, Self::WORKSPACES)
     }
 }
 

@@ -2,8 +2,9 @@
 
 use tonic::{Request, Response, Status};
 
+use super::codec::Encoded;
 use super::decode::{self, CumulativeRequest, RealtimeRequest, SeriesRequest};
-use super::encode::{self, Stamp};
+use super::encode::{self, Stamp, written};
 use super::feed::Hub;
 use super::inquiry::Inquiry;
 use super::proto::v1::{self, statistics_service_server::StatisticsService};
@@ -54,27 +55,21 @@ impl StatisticsService for Statistics {
         Ok(Response::new(encode::statistics(self.stamp(workspace, &stamped), realtime, cumulative)))
     }
 
-    async fn get_realtime(
-        &self,
-        request: Request<v1::GetRealtimeRequest>,
-    ) -> Result<Response<v1::WorkspaceRealtimeStatistics>, Status> {
+    async fn get_realtime(&self, request: Request<v1::GetRealtimeRequest>) -> Result<Response<Encoded>, Status> {
         let caller = caller(&request);
         let RealtimeRequest { workspace, channel } =
             decode::realtime(request.into_inner()).map_err(ApiError::BadFields)?;
         permit(&caller, Role::Read)?;
         let stamped = ask(workspace, self.api.pipeline.realtime(&caller, workspace, &channel)).await?;
-        Ok(Response::new(encode::realtime(self.stamp(workspace, &stamped), &stamped.answer)))
+        Ok(Response::new(written::realtime(self.stamp(workspace, &stamped), &stamped.answer)))
     }
 
-    async fn get_cumulative(
-        &self,
-        request: Request<v1::GetCumulativeRequest>,
-    ) -> Result<Response<v1::WorkspaceCumulativeStatistics>, Status> {
+    async fn get_cumulative(&self, request: Request<v1::GetCumulativeRequest>) -> Result<Response<Encoded>, Status> {
         let caller = caller(&request);
         let (workspace, question) = split(decode::cumulative(request.into_inner()).map_err(ApiError::BadFields)?);
         permit(&caller, Role::Read)?;
         let stamped = ask(workspace, self.api.pipeline.cumulative(&caller, workspace, question)).await?;
-        Ok(Response::new(encode::cumulative(self.stamp(workspace, &stamped), &stamped.answer)))
+        Ok(Response::new(written::cumulative(self.stamp(workspace, &stamped), &stamped.answer)))
     }
 
     async fn get_cumulative_series(

@@ -123,11 +123,11 @@ impl StatisticsService for Fake {
         Ok(Response::new(WorkspaceStatistics { workspace_sid: sid, realtime: Some(realtime), ..Default::default() }))
     }
 
-    async fn get_realtime(&self, _: Request<GetRealtimeRequest>) -> Answer<WorkspaceRealtimeStatistics> {
+    async fn get_realtime(&self, _: Request<GetRealtimeRequest>) -> Answer<Encoded> {
         Err(Status::unimplemented(""))
     }
 
-    async fn get_cumulative(&self, request: Request<GetCumulativeRequest>) -> Answer<WorkspaceCumulativeStatistics> {
+    async fn get_cumulative(&self, request: Request<GetCumulativeRequest>) -> Answer<Encoded> {
         Err(Status::not_found(request.into_inner().workspace_sid))
     }
 

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use prost::Message as _;
+
 use super::*;
 use crate::engine::{LongestWaiting, Totals};
 use crate::event::{AccountSid, ActivitySid, ChannelSid, SecondRange, TaskSid};
@@ -211,4 +213,78 @@ fn a_sum_of_waits_past_the_range_of_a_duration_ends_there() {
     let waits = sent.wait_duration_until_accepted.unwrap();
     assert_eq!(waits.total, Some(Duration { seconds: 315_576_000_000, nanos: 0 }));
     assert_eq!((ms(waits.avg), ms(waits.max), waits.count), (longest as i64, longest as i64, 2));
+}
+
+/// What is written straight into its bytes is, to the byte, the message.
+fn assert_written(realtime: &Realtime, cumulative: &Cumulative, stamp: Stamp) {
+    let message = self::realtime(stamp, realtime).encode_to_vec();
+    assert_eq!(written::realtime(stamp, realtime).as_bytes(), &message, "{realtime:?}");
+    let message = self::cumulative(stamp, cumulative).encode_to_vec();
+    assert_eq!(written::cumulative(stamp, cumulative).as_bytes(), &message, "{cumulative:?}");
+}
+
+#[test]
+fn what_is_written_by_hand_is_the_message_to_the_byte() {
+    let links = links();
+    assert_written(&state(), &past(&[accepted(999), canceled(12), canceled(7_000)], &[2, 1, 86_400]), stamp(&links));
+    let mut random = numbers_of(7);
+    for _ in 0..2_000 {
+        let mut any = || ANY[random(ANY.len() as u64) as usize];
+        let (base, revision, as_of) = ("x".repeat(any() as usize % 200), any(), Millis(any()));
+        let sid = |number: i64| [number as u8; 16];
+        let activities = (0..any() as u64 % 4)
+            .map(|number| ActivityRow {
+                sid: ActivitySid::from_bytes(sid(number as i64)),
+                name: "é".repeat(any() as usize % 200).into(),
+                workers: any(),
+            })
+            .collect();
+        let longest = LongestWaiting { task: TaskSid::from_bytes(sid(any())), since: Millis(any()) };
+        let realtime = Realtime {
+            account: AccountSid::from_bytes(sid(any())),
+            activities,
+            total_workers: any(),
+            longest_waiting: (any() > 0).then_some(longest),
+            by_priority: Box::new([(i32::MIN, any()), (0, any()), (any() as i32 & 0xffff | 1, any())]),
+            by_status: StatusCounts {
+                pending: any(),
+                reserved: any(),
+                assigned: any(),
+                wrapping: any(),
+                completed: any(),
+                canceled: any(),
+            },
+            total_tasks: any(),
+            valid_until: None,
+        };
+        let mut waits = || {
+            let (count, total_ms) = (any() as u64, any() as u64 as u128 * any() as u64 as u128);
+            Waits { count, total_ms, min_ms: any() as u64, max_ms: any() as u64 }
+        };
+        let (accepted, canceled) = (waits(), waits());
+        let mut totals = Totals::with_thresholds(&[any() as u32 >> 1, any() as u32 >> 1, 1]);
+        (totals.accepted, totals.canceled) = (accepted, canceled);
+        totals.counts.iter_mut().for_each(|count| *count = any() as u64);
+        for split in &mut totals.splits {
+            (split.accepted_below, split.canceled_below) = (any() as u64, any() as u64);
+        }
+        let start = any().clamp(-62_135_596_800, 253_402_300_000);
+        let range = SecondRange::new(Second(start), Second(start + 1)).unwrap();
+        let cumulative = Cumulative { account: realtime.account, range, totals };
+        let links = Links::new(&base);
+        let stamp = Stamp { links: &links, workspace: WorkspaceSid::from_bytes(sid(any())), revision, as_of };
+        assert_written(&realtime, &cumulative, stamp);
+    }
+}
+
+/// Numbers around which varints and messages change their length.
+const ANY: [i64; 16] =
+    [0, 0, 1, 2, 3, 127, 128, 999, 1000, 16_383, 16_384, 1_800_000_000_123, i64::MAX, -1, -1_000_001, 4_294_967_295];
+
+/// Numbers below what is asked for.
+fn numbers_of(mut state: u64) -> impl FnMut(u64) -> u64 {
+    move |below| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    }
 }
