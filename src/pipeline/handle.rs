@@ -15,6 +15,7 @@ use super::counted::{Checkpoints, Commits, Counted};
 use super::holdings::Holdings;
 use super::owner::LARGEST_CALL;
 use super::passed::Passed;
+use super::pasts::Pasts;
 use super::shelf::Shelf;
 use super::topic::Topic;
 use super::writer::{JournalHealth, unwritable};
@@ -50,6 +51,7 @@ pub(super) struct PartitionHandle {
     pub most_asking: usize,
     pub places: Arc<Semaphore>,
     pub shelf: Shelf,
+    pub pasts: Pasts,
     pub passed: Arc<Passed>,
     pub counted: Arc<Counted>,
 }
@@ -158,13 +160,18 @@ impl Pipeline {
         partition.ask(|reply| Question::Realtime(*caller, workspace, channel.clone(), reply)).await
     }
 
+    /// From the past that is kept, where one is, else from the owner.
     pub async fn cumulative(
         &self,
         caller: &Caller,
         workspace: WorkspaceSid,
         question: CumulativeQuestion,
     ) -> Result<Stamped<Cumulative>, AskError> {
-        self.partition(workspace)?.ask(|reply| Question::Cumulative(*caller, workspace, question, reply)).await
+        let partition = self.partition(workspace)?;
+        if let Some(answer) = partition.pasts.answer(caller, workspace, &question) {
+            return answer;
+        }
+        partition.ask(|reply| Question::Cumulative(*caller, workspace, question, reply)).await
     }
 
     /// Both from one state at one instant.

@@ -20,6 +20,7 @@ use super::ledger::Accounts;
 use super::owner::{Inbox, Owner};
 use super::partition::Partition;
 use super::passed::Passed;
+use super::pasts::Pasts;
 use super::recovery::Recovered;
 use super::series::Room;
 use super::shelf::Shelf;
@@ -117,7 +118,8 @@ impl Machine {
                 Partition::new(settings, key, share, accounts.clone(), shelf.clone(), passed.clone(), clock.clone());
             let counted = partition.counted();
             let inbox = Inbox { calls, questions, verdicts: verdicts_out };
-            owners.push(Some(Owner::new(partition, inbox, rows_in.clone(), number, clock.clone())));
+            let pasts = Pasts::new(passed.clone(), clock.clone(), settings.retention_ms);
+            owners.push(Some(Owner::new(partition, pasts.clone(), inbox, rows_in.clone(), number, clock.clone())));
             lines.push(Line { verdicts: verdicts_in, passed: passed.clone(), told: end });
             handles.push(PartitionHandle {
                 calls: calls_in,
@@ -126,6 +128,7 @@ impl Machine {
                 most_asking: settings.queue_questions,
                 places: Arc::new(Semaphore::new(settings.queue_events)),
                 shelf,
+                pasts,
                 passed,
                 counted,
             });

@@ -12,8 +12,9 @@
 //! 5. **reply**: now the caller hears that its events are on disk and in the statistics.
 //!
 //! `owner.rs` takes the turns of a partition, `handle.rs` is what the services hold, `recovery.rs` the way up after a
-//! restart, `series.rs` answers for many intervals beside the owner, `keeper.rs` writes checkpoints and decides what the journal may drop. `machine.rs` puts these together as
-//! parts that are moved on step by step and never wait; `start.rs` gives each a thread.
+//! restart, `series.rs` answers for many intervals beside the owner, `pasts.rs` for one where nothing has changed since the
+//! last such question, `keeper.rs` writes checkpoints and decides what the journal may drop. `machine.rs` puts these
+//! together as parts that are moved on step by step and never wait; `start.rs` gives each a thread.
 //!
 //! What it counts of itself, for whoever reports it, is in `counted.rs`; `followed.rs` notes when a traced call's group
 //! went through.
@@ -44,6 +45,7 @@ pub mod offline;
 mod owner;
 mod partition;
 mod passed;
+mod pasts;
 mod recovery;
 #[doc(hidden)] // open for fuzz/
 pub mod row;

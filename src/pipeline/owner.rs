@@ -13,6 +13,7 @@ use super::group::{Group, LoggedRow};
 use super::growth::MOST_IN_GROUP;
 use super::machine::{Step, Work};
 use super::partition::Partition;
+use super::pasts::{Asked, Pasts};
 use super::writer::Verdict;
 use crate::event::Millis;
 use crate::limits;
@@ -50,6 +51,8 @@ enum Message {
 /// - Questions come before calls, but never more than [`QUESTIONS_IN_A_ROW`] before a call that could be taken.
 pub struct Owner {
     partition: Partition,
+    /// What readers add up without asking.
+    pasts: Pasts,
     inbox: Inbox,
     /// To the journal's writer. It has a place for a row of each partition, so it never fills.
     journal: Sender<(usize, LoggedRow)>,
@@ -72,6 +75,7 @@ pub struct Owner {
 impl Owner {
     pub fn new(
         partition: Partition,
+        pasts: Pasts,
         inbox: Inbox,
         journal: Sender<(usize, LoggedRow)>,
         number: usize,
@@ -80,6 +84,7 @@ impl Owner {
         let start = clock.uptime();
         Owner {
             partition,
+            pasts,
             inbox,
             journal,
             number,
@@ -122,7 +127,11 @@ impl Owner {
                         work = Work::Forget;
                     }
                     question => {
+                        let asked = Asked::by(&question);
                         self.partition.answer(question, now);
+                        if let Some(asked) = asked {
+                            self.pasts.keep(asked, &mut self.partition);
+                        }
                         self.look_soon();
                     }
                 }
@@ -222,7 +231,10 @@ impl Owner {
 
     fn settle(&mut self, verdict: Verdict, now: Millis) {
         match (verdict, self.under_way.take()) {
-            (Verdict::Synced { end, append }, Some(group)) => self.partition.settle(group, end, Some(append), now),
+            (Verdict::Synced { end, append }, Some(group)) => {
+                self.pasts.withdraw(&group);
+                self.partition.settle(group, end, Some(append), now);
+            }
             (Verdict::Passed { end }, group) => {
                 self.under_way = group;
                 self.partition.pass(end);
@@ -261,6 +273,7 @@ impl Owner {
             self.refresh_at = uptime + wait.max(REFRESH_AT_MOST_EVERY);
         }
         if uptime >= self.tidy_at {
+            self.pasts.clear();
             self.partition.tidy(now);
             self.tidy_at = uptime + TIDY_EVERY;
         }
