@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::history::History;
+use super::parted::Parted;
 use super::place::{Place, keep_latest};
 use super::question::ChannelFilter;
-use super::table::Table;
 use crate::event::{ChannelSid, Event, Millis};
 
 /// A channel's number within its workspace; given again once its channel is forgotten.
@@ -27,11 +27,11 @@ pub struct Channels {
 /// The part of [`Channels`] that is small: everything but the series.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct ChannelNames {
-    ids: Table<Box<str>, ChannelId>,
+    ids: Parted<Box<str>, ChannelId>,
     /// By channel number; `None` for numbers not in use.
     channels: Vec<Option<Channel>>,
     /// What each sid stands for: the name that the latest of the events that state both gave it.
-    sids: Table<ChannelSid, Option<(Place, Box<str>)>>,
+    sids: Parted<ChannelSid, Option<(Place, Box<str>)>>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl Channels {
         let task = event.task.as_ref()?;
         let name = task.channel_name.as_ref()?;
         if let Some(sid) = task.channel_sid {
-            let slot = self.names.sids.entry(sid).or_default();
+            let slot = self.names.sids.get_or_default(sid);
             keep_latest(slot, Place::of_channel(event), || name.as_str().into());
         }
         let id = match self.names.ids.get(name.as_str()) {
@@ -140,7 +140,7 @@ impl Channels {
                 rows.insert(&channel.name, (None, Some(ChannelId(number as u32))));
             }
         }
-        for (sid, standing) in &self.names.sids {
+        for (sid, standing) in self.names.sids.iter() {
             let Some((_, name)) = standing else { continue };
             let row = rows.entry(name).or_insert_with(|| (None, self.names.ids.get(name).copied()));
             row.0 = Some(row.0.map_or(*sid, |held: ChannelSid| held.min(*sid)));
@@ -176,7 +176,7 @@ impl Channels {
     }
 
     pub fn remember(&mut self, sid: ChannelSid, place: Place, name: Box<str>) {
-        keep_latest(self.names.sids.entry(sid).or_default(), place, || name);
+        keep_latest(self.names.sids.get_or_default(sid), place, || name);
     }
 
     pub fn names(&self) -> &ChannelNames {

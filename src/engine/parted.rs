@@ -1,9 +1,15 @@
-//! A hash table for what may come to be millions: it grows, and is copied, in small parts.
+//! A hash table for what may be none, a few or millions: it takes little more than its entries, and grows, and is copied,
+//! in small parts.
 //!
 //! One table doubles at some insertion, and moves all that it holds while the batch of that insertion waits; to copy it
-//! for a checkpoint takes as long. This one grows by a part at a time (linear hashing, as `duplicates/hour.rs` does it), and
-//! a copy shares the parts until one of the two changes them.
+//! for a checkpoint takes as long. Here the entries lie in blocks that are full, all but the last, and never move to make
+//! room. Where each lies is told by an index of 8 bytes an
+//! entry, in parts of which one at a time is split (linear hashing, as `duplicates/hour.rs` does it). A copy shares blocks and parts until one of the two changes them.
 
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -15,151 +21,299 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::duplicates::insert;
 
-/// Entries a part, on average: few enough to be searched as fast as a hash table is, and to be moved or copied in a
-/// microsecond; many enough that what a part takes for itself is little beside them.
-const PART_MEAN: usize = 32;
+/// Entries a block: few enough to be copied in a microsecond, many enough that what a block takes for itself is little
+/// beside them.
+const BLOCK: usize = 32;
+
+/// So many entries are looked through, which is as fast as to look them up, and need no index. At most a block.
+const SCANNED: usize = 16;
+
+/// Marks a part, on average: few enough to be searched as fast as a hash table is.
+const PART_MEAN: usize = 64;
 
 /// Keys and values, like [`Table`](super::table::Table), but without the half of a table that is empty after it doubled.
 ///
-/// - With `n` parts, and `m` the power of two up to `n`, parts below `n - m` have been split, and take one bit more.
-/// - There are just as many parts as keep [`PART_MEAN`] at the most that it ever held.
+/// - The entries are numbered without a gap: where one goes, the last takes its number.
+/// - Once there are more than [`SCANNED`], and until there are none, there is an index.
 #[derive(Clone)]
 pub struct Parted<K, V> {
-    parts: Vec<Arc<Part<K, V>>>,
-    len: usize,
+    /// None is empty; all are full but the last.
+    blocks: Vec<Arc<Vec<(K, V)>>>,
+    index: Option<Box<Index>>,
+}
+
+/// A mark for each entry.
+///
+/// With `n` parts, and `m` the power of two up to `n`, parts below `n - m` have been split, and take one bit more. There
+/// are just as many as keep [`PART_MEAN`] at the most that there were since it was made, and at least one.
+#[derive(Clone)]
+struct Index {
+    parts: Vec<Arc<Vec<Mark>>>,
     /// Keyed per process, because callers choose the ids; of the better kind, because parts are chosen by the lowest bits.
     hasher: RandomState,
 }
 
-/// Parallel columns, ascending by key.
-#[derive(Clone)]
-struct Part<K, V> {
-    keys: Vec<K>,
-    values: Vec<V>,
+/// Where an entry lies. Those of a part ascend by hash.
+#[derive(Clone, Copy)]
+struct Mark {
+    hash: u32,
+    number: u32,
 }
 
 impl<K, V> Default for Parted<K, V> {
     fn default() -> Self {
-        Parted { parts: Vec::new(), len: 0, hasher: RandomState::default() }
+        Parted { blocks: Vec::new(), index: None }
     }
 }
 
-impl<K, V> Default for Part<K, V> {
-    fn default() -> Self {
-        Part { keys: Vec::new(), values: Vec::new() }
-    }
-}
-
-impl<K: Hash + Ord + Clone, V: Clone> Parted<K, V> {
+impl<K: Hash + Eq + Clone, V: Clone> Parted<K, V> {
     pub fn len(&self) -> usize {
-        self.len
+        self.blocks.last().map_or(0, |last| (self.blocks.len() - 1) * BLOCK + last.len())
     }
 
-    fn address(&self, key: &K) -> usize {
-        address(self.hasher.hash_one(key), self.parts.len())
-    }
-
-    pub fn get(&self, key: &K) -> Option<&V> {
-        let part = self.parts.get(self.address(key))?;
-        part.keys.binary_search(key).ok().map(|at| &part.values[at])
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        let number = self.find(self.hash(key), key)?;
+        Some(&self.entry(number).1)
     }
 
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let at = self.address(key);
-        let part = self.parts.get_mut(at)?;
-        // What is not there is no reason to copy a part; nor below.
-        let at = part.keys.binary_search(key).ok()?;
-        Some(&mut Arc::make_mut(part).values[at])
+        // What is not there is no reason to copy a block; nor below.
+        let number = self.find(self.hash(key), key)?;
+        Some(&mut self.entry_mut(number).1)
     }
 
-    pub fn contains_key(&self, key: &K) -> bool {
-        self.get(key).is_some()
+    pub fn get_or_default(&mut self, key: K) -> &mut V
+    where
+        V: Default,
+    {
+        let hash = self.hash(&key);
+        let number = match self.find(hash, &key) {
+            Some(number) => number,
+            None => self.add(hash, key, V::default()),
+        };
+        &mut self.entry_mut(number).1
+    }
+
+    pub fn contains_key<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.find(self.hash(key), key).is_some()
     }
 
     /// Answers the value that was there.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        if self.parts.is_empty() {
-            self.parts.push(Arc::default());
-        }
-        let at = self.address(&key);
-        let part = Arc::make_mut(&mut self.parts[at]);
-        match part.keys.binary_search(&key) {
-            Ok(at) => Some(std::mem::replace(&mut part.values[at], value)),
-            Err(at) => {
-                insert(&mut part.keys, at, key);
-                insert(&mut part.values, at, value);
-                self.len += 1;
-                if self.len > self.parts.len() * PART_MEAN {
-                    self.split();
-                }
+        let hash = self.hash(&key);
+        match self.find(hash, &key) {
+            Some(number) => Some(std::mem::replace(&mut self.entry_mut(number).1, value)),
+            None => {
+                self.add(hash, key, value);
                 None
             }
         }
     }
 
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        let at = self.address(key);
-        let part = self.parts.get_mut(at)?;
-        let at = part.keys.binary_search(key).ok()?;
-        let part = Arc::make_mut(part);
-        self.len -= 1;
-        part.keys.remove(at);
-        Some(part.values.remove(at))
+        let hash = self.hash(key);
+        let number = self.find(hash, key)?;
+        if let Some(index) = &mut self.index {
+            index.take(hash, number);
+        }
+        let block = self.blocks.last_mut()?;
+        let last = Arc::make_mut(block).pop()?;
+        if block.is_empty() {
+            self.blocks.pop();
+        }
+        let count = self.len();
+        if count == 0 {
+            *self = Parted::default();
+        }
+        if number == count {
+            return Some(last.1);
+        }
+        if let Some(index) = &mut self.index {
+            let hash = index.hash(&last.0);
+            index.take(hash, count);
+            index.put(hash, number);
+        }
+        Some(std::mem::replace(self.entry_mut(number), last).1)
     }
 
     /// In no order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.parts.iter().flat_map(|part| part.keys.iter().zip(&part.values))
+        self.blocks.iter().flat_map(|block| block.iter()).map(|(key, value)| (key, value))
     }
 
     pub fn values(&self) -> impl Iterator<Item = &V> {
-        self.parts.iter().flat_map(|part| &part.values)
+        self.iter().map(|(_, value)| value)
     }
 
     pub fn retain(&mut self, keeps: impl Fn(&V) -> bool) {
-        for part in &mut self.parts {
-            if part.values.iter().all(&keeps) {
-                continue;
+        if !self.values().any(&keeps) {
+            *self = Parted::default();
+            return;
+        }
+        // From the last on, so that what takes the place of another has been looked at.
+        for number in (0..self.len()).rev() {
+            let (key, value) = self.entry(number);
+            if !keeps(value) {
+                self.remove(&key.clone());
             }
-            let kept: Part<K, V> =
-                part.keys.iter().cloned().zip(part.values.iter().cloned()).filter(|(_, value)| keeps(value)).collect();
-            self.len -= part.keys.len() - kept.keys.len();
-            *part = Arc::new(kept);
         }
     }
 
-    /// Moves half of one part to a new one at the end.
-    fn split(&mut self) {
+    fn entry(&self, number: usize) -> &(K, V) {
+        &self.blocks[number / BLOCK][number % BLOCK]
+    }
+
+    fn entry_mut(&mut self, number: usize) -> &mut (K, V) {
+        &mut Arc::make_mut(&mut self.blocks[number / BLOCK])[number % BLOCK]
+    }
+
+    /// Of no meaning while there is no index.
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u32 {
+        self.index.as_ref().map_or(0, |index| index.hash(key))
+    }
+
+    /// The number of an entry.
+    fn find<Q: Eq + ?Sized>(&self, hash: u32, key: &Q) -> Option<usize>
+    where
+        K: Borrow<Q>,
+    {
+        match &self.index {
+            Some(index) => index.numbers(hash).find(|number| self.entry(*number).0.borrow() == key),
+            None => self.blocks.first()?.iter().position(|(held, _)| held.borrow() == key),
+        }
+    }
+
+    /// Adds an entry that is not there; answers its number.
+    fn add(&mut self, hash: u32, key: K, value: V) -> usize {
+        let number = self.len();
+        match self.blocks.last_mut() {
+            Some(last) if last.len() < BLOCK => {
+                let last = Arc::make_mut(last);
+                if last.len() == last.capacity() {
+                    last.reserve_exact((last.len() / 4).clamp(1, BLOCK - last.len()));
+                }
+                last.push((key, value));
+            }
+            _ => {
+                // Most tables stay small.
+                let mut block = Vec::with_capacity(if number == 0 { 1 } else { BLOCK });
+                block.push((key, value));
+                if number == 0 {
+                    self.blocks.reserve_exact(1);
+                }
+                self.blocks.push(Arc::new(block));
+            }
+        }
+        match &mut self.index {
+            Some(index) => {
+                index.put(hash, number);
+                index.keep_to(number + 1);
+            }
+            None if number == SCANNED => self.index = Some(Box::new(Index::of(self.iter().map(|(key, _)| key)))),
+            None => {}
+        }
+        number
+    }
+}
+
+impl Index {
+    /// Of few keys, in the order of their numbers.
+    fn of<'a, K: Hash + 'a>(keys: impl Iterator<Item = &'a K>) -> Index {
+        let mut index = Index { parts: vec![Arc::default()], hasher: RandomState::default() };
+        for (number, key) in keys.enumerate() {
+            index.put(index.hash(key), number);
+        }
+        index
+    }
+
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> u32 {
+        self.hasher.hash_one(key) as u32
+    }
+
+    /// The numbers of the entries with this hash.
+    fn numbers(&self, hash: u32) -> impl Iterator<Item = usize> {
+        let part = &self.parts[address(hash, self.parts.len())];
+        let same = part[first_of(part, hash)..].iter().take_while(move |mark| mark.hash == hash);
+        same.map(|mark| mark.number as usize)
+    }
+
+    /// `number` fits: four thousand million entries are hundreds of gigabytes.
+    fn put(&mut self, hash: u32, number: usize) {
+        let at = address(hash, self.parts.len());
+        let part = Arc::make_mut(&mut self.parts[at]);
+        insert(part, first_of(part, hash), Mark { hash, number: number as u32 });
+    }
+
+    fn take(&mut self, hash: u32, number: usize) {
+        let at = address(hash, self.parts.len());
+        let part = Arc::make_mut(&mut self.parts[at]);
+        let from = first_of(part, hash);
+        if let Some(at) = part[from..].iter().position(|mark| mark.number as usize == number) {
+            part.remove(from + at);
+        }
+    }
+
+    /// With so many entries there may have to be another part: half of one, moved to a new one at the end.
+    fn keep_to(&mut self, entries: usize) {
         let count = self.parts.len();
+        if entries <= count * PART_MEAN {
+            return;
+        }
         let bit = 1 << count.ilog2();
-        let Part { keys, values } = Arc::unwrap_or_clone(std::mem::take(&mut self.parts[count - bit]));
-        let goes = |(key, _): &(K, V)| self.hasher.hash_one(key) as usize & bit != 0;
-        let (go, stay): (Vec<_>, Vec<_>) = keys.into_iter().zip(values).partition(goes);
-        self.parts[count - bit] = Arc::new(stay.into_iter().collect());
-        self.parts.push(Arc::new(go.into_iter().collect()));
+        let marks = std::mem::take(&mut self.parts[count - bit]);
+        let (go, stay): (Vec<Mark>, Vec<Mark>) = marks.iter().partition(|mark| mark.hash as usize & bit != 0);
+        self.parts[count - bit] = Arc::new(exact(stay));
+        self.parts.push(Arc::new(exact(go)));
     }
 }
 
-impl<K, V> FromIterator<(K, V)> for Part<K, V> {
-    /// The keys must ascend.
+impl<K: Clone, V: Clone> IntoIterator for Parted<K, V> {
+    type Item = (K, V);
+    type IntoIter =
+        std::iter::FlatMap<std::vec::IntoIter<Arc<Vec<(K, V)>>>, Vec<(K, V)>, fn(Arc<Vec<(K, V)>>) -> Vec<(K, V)>>;
+
+    /// In no order.
+    fn into_iter(self) -> Self::IntoIter {
+        self.blocks.into_iter().flat_map(Arc::unwrap_or_clone)
+    }
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> FromIterator<(K, V)> for Parted<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let (mut keys, mut values): (Vec<K>, Vec<V>) = entries.into_iter().unzip();
-        keys.shrink_to_fit();
-        values.shrink_to_fit();
-        Part { keys, values }
+        let mut parted = Parted::default();
+        for (key, value) in entries {
+            parted.insert(key, value);
+        }
+        parted
     }
 }
 
-fn address(hash: u64, count: usize) -> usize {
-    let bit = 1usize << count.max(1).ilog2();
+/// The first mark that is not before this hash.
+fn first_of(part: &[Mark], hash: u32) -> usize {
+    part.partition_point(|mark| mark.hash < hash)
+}
+
+fn exact(mut marks: Vec<Mark>) -> Vec<Mark> {
+    marks.shrink_to_fit();
+    marks
+}
+
+fn address(hash: u32, count: usize) -> usize {
+    let bit = 1usize << count.ilog2();
     let at = hash as usize & (2 * bit - 1);
     if at < count { at } else { at & (bit - 1) }
 }
 
-impl<K: Serialize + Hash + Ord + Clone, V: Serialize + Clone> Serialize for Parted<K, V> {
+impl<K: Serialize + Hash + Eq + Clone, V: Serialize + Clone> Serialize for Parted<K, V> {
     /// As a map.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.len))?;
+        let mut map = serializer.serialize_map(Some(self.len()))?;
         for (key, value) in self.iter() {
             map.serialize_entry(key, value)?;
         }
@@ -169,7 +323,7 @@ impl<K: Serialize + Hash + Ord + Clone, V: Serialize + Clone> Serialize for Part
 
 impl<'de, K, V> Deserialize<'de> for Parted<K, V>
 where
-    K: Deserialize<'de> + Hash + Ord + Clone,
+    K: Deserialize<'de> + Hash + Eq + Clone,
     V: Deserialize<'de> + Clone,
 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -181,7 +335,7 @@ struct Entries<K, V>(PhantomData<(K, V)>);
 
 impl<'de, K, V> Visitor<'de> for Entries<K, V>
 where
-    K: Deserialize<'de> + Hash + Ord + Clone,
+    K: Deserialize<'de> + Hash + Eq + Clone,
     V: Deserialize<'de> + Clone,
 {
     type Value = Parted<K, V>;
@@ -196,74 +350,5 @@ where
             parted.insert(key, value);
         }
         Ok(parted)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn sound(parted: &Parted<u64, u64>) {
-        assert_eq!(parted.parts.iter().map(|part| part.keys.len()).sum::<usize>(), parted.len);
-        for (at, part) in parted.parts.iter().enumerate() {
-            assert!(part.keys.is_sorted() && part.keys.len() == part.values.len());
-            for key in &part.keys {
-                assert_eq!(address(parted.hasher.hash_one(key), parted.parts.len()), at, "{key}");
-            }
-        }
-    }
-
-    #[test]
-    fn no_insertion_moves_more_than_a_part() {
-        let mut parted = Parted::default();
-        for key in 0..20_000_u64 {
-            let before: Vec<usize> = parted.parts.iter().map(|part| Arc::as_ptr(part) as usize).collect();
-            parted.insert(key, key);
-            let moved =
-                before.iter().zip(&parted.parts).filter(|(before, part)| **before != Arc::as_ptr(part) as usize);
-            assert!(moved.count() <= 1);
-        }
-        sound(&parted);
-        assert_eq!(parted.parts.len(), 20_000_usize.div_ceil(PART_MEAN));
-        let largest = parted.parts.iter().map(|part| part.keys.len()).max();
-        assert!(largest < Some(4 * PART_MEAN), "{largest:?}");
-    }
-
-    #[test]
-    fn a_copy_shares_all_but_what_changes() {
-        let mut parted: Parted<u64, u64> = Parted::default();
-        for key in 0..20_000 {
-            parted.insert(key, key);
-        }
-        let copy = parted.clone();
-        assert_eq!(parted.remove(&99_999), None);
-        *parted.get_mut(&7).unwrap() = 8;
-        let shared = parted.parts.iter().zip(&copy.parts).filter(|(one, other)| Arc::ptr_eq(one, other)).count();
-        assert_eq!((shared, copy.get(&7), parted.get(&7)), (parted.parts.len() - 1, Some(&7), Some(&8)));
-    }
-
-    proptest! {
-        #[test]
-        fn it_is_a_map(steps in proptest::collection::vec((0..3_u8, 0..4_000_u64, 0..100_u64), 0..6_000)) {
-            let (mut parted, mut model) = (Parted::default(), BTreeMap::new());
-            for (step, key, value) in steps {
-                match step {
-                    0 => prop_assert_eq!(parted.remove(&key), model.remove(&key)),
-                    _ => prop_assert_eq!(parted.insert(key, value), model.insert(key, value)),
-                }
-            }
-            parted.retain(|value| *value != 5);
-            model.retain(|_, value| *value != 5);
-            sound(&parted);
-            let back: Parted<u64, u64> = postcard::from_bytes(&postcard::to_stdvec(&parted).unwrap()).unwrap();
-            for table in [parted, back] {
-                prop_assert_eq!(table.iter().map(|(key, value)| (*key, *value)).collect::<BTreeMap<_, _>>(), model.clone());
-                prop_assert!((0..4_000).all(|key| table.get(&key) == model.get(&key)));
-            }
-        }
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::parted::Parted;
 use super::place::{Place, keep_latest};
 use super::question::ActivityRow;
-use super::table::{Table, TableSet};
+use super::table::TableSet;
 use crate::event::{ActivitySid, Event, EventKind, WorkerSid};
 
 /// The workers and activities of one workspace.
@@ -18,9 +19,9 @@ use crate::event::{ActivitySid, Event, EventKind, WorkerSid};
 /// - `activity.workers` is the number of known workers whose latest stated activity it is.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Workers {
-    known: Table<WorkerSid, Standing>,
+    known: Parted<WorkerSid, Standing>,
     deleted: TableSet<WorkerSid>,
-    activities: Table<ActivitySid, Activity>,
+    activities: Parted<ActivitySid, Activity>,
     #[serde(skip)]
     rows: Option<Arc<[ActivityRow]>>,
 }
@@ -29,16 +30,50 @@ pub struct Workers {
 type Standing = Option<(Place, ActivitySid)>;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Written", from = "Written")]
 struct Activity {
+    name: Option<(Place, Box<str>)>,
+    /// Whether its own events gave the name. What workers' events call it counts only as long as none has.
+    is_own: bool,
+    deleted: bool,
+    workers: i64,
+}
+
+/// The form in checkpoints and carry-overs.
+#[derive(Serialize, Deserialize)]
+struct Written {
     own_name: Option<(Place, Box<str>)>,
     name_by_workers: Option<(Place, Box<str>)>,
     deleted: bool,
     workers: i64,
 }
 
+impl From<Activity> for Written {
+    fn from(activity: Activity) -> Written {
+        let Activity { name, is_own, deleted, workers } = activity;
+        let (own_name, name_by_workers) = if is_own { (name, None) } else { (None, name) };
+        Written { own_name, name_by_workers, deleted, workers }
+    }
+}
+
+impl From<Written> for Activity {
+    fn from(written: Written) -> Activity {
+        let Written { own_name, name_by_workers, deleted, workers } = written;
+        Activity { is_own: own_name.is_some(), name: own_name.or(name_by_workers), deleted, workers }
+    }
+}
+
 impl Activity {
     fn name(&self) -> &str {
-        self.own_name.as_ref().or(self.name_by_workers.as_ref()).map_or("", |(_, name)| name)
+        self.name.as_ref().map_or("", |(_, name)| name)
+    }
+
+    /// Takes a name that its own event, or a worker's, gives it.
+    fn call(&mut self, is_own: bool, place: Place, name: impl FnOnce() -> Box<str>) -> bool {
+        if is_own && !self.is_own {
+            (self.is_own, self.name) = (true, None);
+        }
+        is_own == self.is_own && keep_latest(&mut self.name, place, name)
     }
 
     fn is_listed(&self) -> bool {
@@ -65,10 +100,12 @@ impl Workers {
                 self.activities.insert(activity, Activity::default());
                 changed = true;
             }
-            if let (Some(name), Some(held)) = (&worker.activity_name, self.activities.get_mut(&activity)) {
-                let newer =
-                    keep_latest(&mut held.name_by_workers, Place::of_workers_activity(event), || name.as_str().into());
-                changed |= newer && held.own_name.is_none();
+            if let Some(name) = &worker.activity_name {
+                let place = Place::of_workers_activity(event);
+                changed |= self
+                    .activities
+                    .get_mut(&activity)
+                    .is_some_and(|held| held.call(false, place, || name.as_str().into()));
             }
         }
         if event.kind == EventKind::WorkerDeleted {
@@ -81,7 +118,7 @@ impl Workers {
             Some(standing) => standing,
             None => {
                 changed = true;
-                self.known.entry(worker.sid).or_default()
+                self.known.get_or_default(worker.sid)
             }
         };
         let Some(activity) = worker.activity_sid else { return changed };
@@ -107,16 +144,16 @@ impl Workers {
 
     fn count(&mut self, activity: Option<ActivitySid>, by: i64) {
         if let Some(activity) = activity {
-            self.activities.entry(activity).or_default().workers += by;
+            self.activities.get_or_default(activity).workers += by;
         }
     }
 
     fn apply_activity(&mut self, event: &Event) -> bool {
         let Some(activity) = &event.activity else { return false };
         let before = self.activities.get(&activity.sid).cloned();
-        let held = self.activities.entry(activity.sid).or_default();
+        let held = self.activities.get_or_default(activity.sid);
         if let Some(name) = &activity.name {
-            keep_latest(&mut held.own_name, Place::of_activity(event), || name.as_str().into());
+            held.call(true, Place::of_activity(event), || name.as_str().into());
         }
         held.deleted |= event.kind == EventKind::ActivityDeleted;
         before.as_ref() != Some(held)
@@ -164,13 +201,9 @@ impl Workers {
     /// read from a carry-over on.
     pub fn join(&mut self, other: Workers) {
         for (sid, theirs) in other.activities {
-            let held = self.activities.entry(sid).or_default();
-            for (mine, theirs) in
-                [(&mut held.own_name, theirs.own_name), (&mut held.name_by_workers, theirs.name_by_workers)]
-            {
-                if let Some((place, name)) = theirs {
-                    keep_latest(mine, place, || name);
-                }
+            let held = self.activities.get_or_default(sid);
+            if let Some((place, name)) = theirs.name {
+                held.call(theirs.is_own, place, || name);
             }
             held.deleted |= theirs.deleted;
         }
@@ -181,7 +214,7 @@ impl Workers {
             if self.deleted.contains(&worker) {
                 continue;
             }
-            let standing = self.known.entry(worker).or_default();
+            let standing = self.known.get_or_default(worker);
             let before = standing.map(|(_, activity)| activity);
             if let Some((place, activity)) = theirs
                 && keep_latest(standing, place, || activity)

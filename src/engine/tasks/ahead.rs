@@ -25,7 +25,7 @@ impl Ahead {
     /// Keeps the fact if it is ahead.
     pub fn take(&mut self, task: TaskSid, fact: Fact, admitted_at: Millis) {
         self.admitted_at = self.admitted_at.max(admitted_at);
-        let at = fact.place.at;
+        let at = fact.place.at();
         if at <= admitted_at {
             return;
         }
@@ -46,7 +46,7 @@ impl Ahead {
     /// Whether a fact about the task is dated after `moment`.
     pub fn has_beyond(&self, task: TaskSid, moment: Millis) -> bool {
         // Nearly every end is later than the edge of the retention, and needs no look.
-        moment < self.latest && self.facts.iter().any(|(of, fact)| *of == task && fact.place.at > moment)
+        moment < self.latest && self.facts.iter().any(|(of, fact)| *of == task && fact.place.at() > moment)
     }
 
     pub fn of(&self, task: TaskSid) -> Vec<Fact> {
@@ -56,6 +56,6 @@ impl Ahead {
     /// Drops what admission has passed.
     pub fn forget(&mut self) {
         let admitted_at = self.admitted_at;
-        self.facts.retain(|(_, fact)| fact.place.at > admitted_at);
+        self.facts.retain(|(_, fact)| fact.place.at() > admitted_at);
     }
 }

@@ -43,10 +43,10 @@ impl Ends {
             return None;
         }
         let ends = self.earlier.get_mut(&task)?;
-        let end = ends.iter_mut().find(|end| fact.place.at <= end.plus(retention_ms))?;
-        let moves = fact.ends() && fact.place.at < *end;
+        let end = ends.iter_mut().find(|end| fact.place.at() <= end.plus(retention_ms))?;
+        let moves = fact.ends() && fact.place.at() < *end;
         if moves {
-            *end = fact.place.at;
+            *end = fact.place.at();
         }
         Some(moves)
     }

@@ -38,11 +38,34 @@ impl Fact {
 ///   can show (`tests/law.rs`).
 /// - Once there is an end it only ever moves to an earlier fact; nothing takes it back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Life {
-    latest: Option<(Place, Shape)>,
-    /// Boxed, since most lives held are active ones.
-    end: Option<Box<End>>,
+#[serde(into = "Written", from = "Written")]
+pub struct Life(Stage);
+
+/// Most lives held are active ones, of which only the latest shape is needed.
+#[derive(Clone, Debug)]
+enum Stage {
+    Active(Packed),
+    Other(Box<Written>),
 }
+
+/// A shape and its place, in less room.
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    place: Place,
+    /// Milliseconds since the first moment there is, times 8, and the status.
+    created_and_status: u64,
+    priority: i32,
+    channel: ChannelId,
+}
+
+/// Whatever may be known of a life, and the form in checkpoints.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Written {
+    latest: Option<(Place, Shape)>,
+    end: Option<End>,
+}
+
+const _: () = assert!(size_of::<Life>() == 48);
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct End {
@@ -64,14 +87,114 @@ pub enum Part {
     },
 }
 
+impl Packed {
+    fn new(place: Place, shape: Shape) -> Packed {
+        let Shape { created, status, priority, channel } = shape;
+        let since_first = created.0.clamp(Millis::MIN.0, Millis::MAX.0).abs_diff(Millis::MIN.0);
+        Packed { place, created_and_status: since_first << 3 | status as u64, priority, channel }
+    }
+
+    fn shape(&self) -> Shape {
+        let created = Millis::MIN.plus((self.created_and_status >> 3) as i64);
+        let status = TaskStatus::ALL[(self.created_and_status as usize & 7) - 1];
+        Shape { created, status, priority: self.priority, channel: self.channel }
+    }
+}
+
+impl From<Life> for Written {
+    fn from(life: Life) -> Written {
+        match life.0 {
+            Stage::Active(packed) => Written { latest: Some((packed.place, packed.shape())), end: None },
+            Stage::Other(written) => *written,
+        }
+    }
+}
+
+impl From<Written> for Life {
+    fn from(written: Written) -> Life {
+        match written {
+            Written { latest: Some((place, shape)), end: None } => Life(Stage::Active(Packed::new(place, shape))),
+            written => Life(Stage::Other(Box::new(written))),
+        }
+    }
+}
+
 impl Life {
     pub fn begin(fact: Fact) -> Life {
-        let mut life = Life { latest: None, end: None };
-        life.join(fact);
-        life
+        let mut written = Written::default();
+        written.join(fact);
+        Life::from(written)
     }
 
     pub fn join(&mut self, fact: Fact) {
+        match &mut self.0 {
+            Stage::Active(held) if !fact.ends() => {
+                if let Some(shape) = fact.shape
+                    && held.place < fact.place
+                {
+                    *held = Packed::new(fact.place, shape);
+                }
+            }
+            Stage::Active(held) => {
+                let mut written = Written { latest: Some((held.place, held.shape())), end: None };
+                written.join(fact);
+                *self = Life::from(written);
+            }
+            Stage::Other(written) => {
+                written.join(fact);
+                if written.end.is_none() {
+                    *self = Life::from(std::mem::take(&mut **written));
+                }
+            }
+        }
+    }
+
+    fn end(&self) -> Option<&End> {
+        match &self.0 {
+            Stage::Active(_) => None,
+            Stage::Other(written) => written.end.as_ref(),
+        }
+    }
+
+    pub fn is_deleted(&self) -> bool {
+        self.end().is_some_and(|end| end.deleted)
+    }
+
+    pub fn end_at(&self) -> Option<Millis> {
+        self.end().map(|end| end.first.place.at())
+    }
+
+    /// Whether a fact of it is dated after `moment`.
+    pub fn is_known_beyond(&self, moment: Millis) -> bool {
+        self.latest_at() > moment || self.end_at().is_some_and(|end| end > moment)
+    }
+
+    /// The moment of the latest fact that shaped the task; an active task always has one.
+    pub fn latest_at(&self) -> Millis {
+        match &self.0 {
+            Stage::Active(held) => held.place.at(),
+            Stage::Other(written) => written.latest.map_or(Millis::MIN, |(place, _)| place.at()),
+        }
+    }
+
+    pub fn part(&self, moment: Millis, retention_ms: i64) -> Part {
+        let written = match &self.0 {
+            Stage::Active(held) if held.place.at() >= moment.minus(retention_ms) => return Part::Active(held.shape()),
+            Stage::Active(_) => return Part::None,
+            Stage::Other(written) => written,
+        };
+        match (&written.end, written.latest) {
+            (Some(end), Some((_, shape))) if !end.deleted && end.first.place.at() > moment.minus(ENDED_SHOWN_MS) => {
+                let canceled = end.first.shape.is_some_and(|shape| shape.status == TaskStatus::Canceled);
+                Part::Ended { channel: shape.channel, canceled }
+            }
+            _ => Part::None,
+        }
+    }
+}
+
+impl Written {
+    fn join(&mut self, fact: Fact) {
         if let Some(shape) = fact.shape
             && self.latest.is_none_or(|(place, _)| place < fact.place)
         {
@@ -87,36 +210,7 @@ impl Life {
                     end.first = fact;
                 }
             }
-            None => self.end = Some(Box::new(End { first: fact, deleted: fact.deletes })),
-        }
-    }
-
-    pub fn is_deleted(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| end.deleted)
-    }
-
-    pub fn end_at(&self) -> Option<Millis> {
-        self.end.as_ref().map(|end| end.first.place.at)
-    }
-
-    /// Whether a fact of it is dated after `moment`.
-    pub fn is_known_beyond(&self, moment: Millis) -> bool {
-        self.latest_at() > moment || self.end_at().is_some_and(|end| end > moment)
-    }
-
-    /// The moment of the latest fact that shaped the task; an active task always has one.
-    pub fn latest_at(&self) -> Millis {
-        self.latest.map_or(Millis::MIN, |(place, _)| place.at)
-    }
-
-    pub fn part(&self, moment: Millis, retention_ms: i64) -> Part {
-        match (&self.end, self.latest) {
-            (None, Some((place, shape))) if place.at >= moment.minus(retention_ms) => Part::Active(shape),
-            (Some(end), Some((_, shape))) if !end.deleted && end.first.place.at > moment.minus(ENDED_SHOWN_MS) => {
-                let canceled = end.first.shape.is_some_and(|shape| shape.status == TaskStatus::Canceled);
-                Part::Ended { channel: shape.channel, canceled }
-            }
-            _ => Part::None,
+            None => self.end = Some(End { first: fact, deleted: fact.deletes }),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Tasks {
     }
 
     fn join(&mut self, task: TaskSid, fact: Fact, line: Millis) {
-        let at = fact.place.at;
+        let at = fact.place.at();
         if let Some(moved) = self.ends.join_earlier_life(task, &fact, self.retention_ms) {
             if moved {
                 self.rejoin_ahead(task, line);
