@@ -195,12 +195,13 @@ impl Violations {
             return Box::default();
         }
         let (least, most) = (limits::THRESHOLD_MIN_SECONDS, limits::THRESHOLD_MAX_SECONDS);
-        let (good, bad): (Vec<i32>, Vec<i32>) = seconds.iter().partition(|second| (least..=most).contains(*second));
-        if !bad.is_empty() {
-            let bad = bad.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");
+        let is_bad = |second: &&i32| !(least..=most).contains(*second);
+        if seconds.iter().any(|second| is_bad(&second)) {
+            let bad = seconds.iter().filter(is_bad).map(i32::to_string).collect::<Vec<_>>().join(", ");
             self.add("split_by_wait_time", format!("must be from {least} to {most} seconds each, not {bad}"));
         }
-        good.into_iter().map(i32::unsigned_abs).collect()
+        // A bad one refuses the question, and needs not be left out.
+        seconds.iter().map(|second| second.unsigned_abs()).collect()
     }
 
     /// In seconds. Of an interval that has too many it is said beside the other faults, since all are to be named. Alone it

@@ -89,9 +89,10 @@ impl History {
     /// are summed into one `totals`.
     pub fn sum_into(&self, range: SecondRange, totals: &mut Totals) {
         let (start, end) = (range.start().0, range.end().0);
-        // By key, without a division for each.
-        let keys = start.saturating_mul(16)..end.saturating_mul(16);
-        for recent in self.recent.iter().filter(|recent| keys.contains(&recent.key)) {
+        // By key, with one comparison for each: what lies before the first wraps to a large distance.
+        let (first_key, end_key) = (start.saturating_mul(16), end.saturating_mul(16));
+        let length = end_key.wrapping_sub(first_key) as u64;
+        for recent in self.recent.iter().filter(|recent| (recent.key.wrapping_sub(first_key) as u64) < length) {
             totals.add(recent.sample());
         }
         let first = start.div_euclid(ROOT_SECONDS);
