@@ -1,12 +1,14 @@
 //! Ids as 16-byte values: two upper-case letters that name the kind, then 32 hexadecimal digits.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
 /// The id of one kind of object. The two letters are part of the type, the 16 bytes are the value, so that two ids
 /// of different kinds cannot be mixed up and upper or lower case cannot make one id look like two.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sid<const A: u8, const B: u8>([u8; 16]);
 
@@ -45,19 +47,16 @@ impl<const A: u8, const B: u8> Sid<A, B> {
 
     /// [`Sid::parse`] of a text that is there as bytes.
     pub fn read(text: &[u8]) -> Result<Self, MalformedSid> {
-        let malformed = MalformedSid([A, B]);
-        if text.len() != Self::TEXT_LEN || text[0] != A || text[1] != B {
-            return Err(malformed);
-        }
         let mut bytes = [0; 16];
-        let mut good = HIGH_BITS;
-        for (four, digits) in bytes.as_chunks_mut().0.iter_mut().zip(text[2..].as_chunks().0) {
-            let (read, are_digits) = eight_digits(*digits);
-            *four = read;
-            good &= are_digits;
+        match text.strip_prefix(&[A, B]) {
+            // Checked before the digits are read, since the reader takes `0x` for the beginning of a number.
+            Some(digits)
+                if digits.len() == 2 * bytes.len() && const_hex::decode_to_slice(digits, &mut bytes).is_ok() =>
+            {
+                Ok(Self(bytes))
+            }
+            _ => Err(MalformedSid([A, B])),
         }
-        // One branch for the whole sid.
-        if good == HIGH_BITS { Ok(Self(bytes)) } else { Err(malformed) }
     }
 
     /// Whether `text` is a sid of this kind; channel filters take a sid or a name.
@@ -66,41 +65,32 @@ impl<const A: u8, const B: u8> Sid<A, B> {
     }
 }
 
-const HIGH_BITS: u64 = each(0x80);
-
-/// Eight bytes alike.
-const fn each(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; 8])
+// As one number rather than as a list of bytes, which would be hashed with its length and compared by a call.
+impl<const A: u8, const B: u8> Hash for Sid<A, B> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_ne_bytes(self.0));
+    }
 }
 
-/// Reads eight hexadecimal digits at once: an event has some ten sids, and reading them one digit at a time was a quarter
-/// of what decoding it took. The second answer has the high bit of each byte that is a digit.
-///
-/// A byte without its high bit is at least `n` where adding `0x80 - n` sets that bit.
-fn eight_digits(text: [u8; 8]) -> ([u8; 4], u64) {
-    let text = u64::from_le_bytes(text);
-    let ascii = text & !HIGH_BITS;
-    let lower = ascii | each(0x20);
-    let is_decimal = (ascii + each(0x80 - b'0')) & !(ascii + each(0x7f - b'9'));
-    let is_letter = (lower + each(0x80 - b'a')) & !(lower + each(0x7f - b'f'));
-    let values = (text & each(0x0f)) + ((text >> 6) & each(1)) * 9;
-    // The first digit of a pair is in the lower byte, since it is read as little-endian.
-    let bytes = ((values << 4) | (values >> 8)) & 0x00ff_00ff_00ff_00ff;
-    let halves = (bytes | (bytes >> 8)) & 0x0000_ffff_0000_ffff;
-    let read = (halves | (halves >> 16)) as u32;
-    (read.to_le_bytes(), (is_decimal | is_letter) & !text & HIGH_BITS)
+impl<const A: u8, const B: u8> Ord for Sid<A, B> {
+    /// That of the bytes, and so that of the printed forms.
+    fn cmp(&self, other: &Self) -> Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+
+impl<const A: u8, const B: u8> PartialOrd for Sid<A, B> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl<const A: u8, const B: u8> fmt::Display for Sid<A, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 34];
         text[0] = A;
         text[1] = B;
-        for (pair, byte) in text[2..].chunks_exact_mut(2).zip(self.0) {
-            pair[0] = DIGITS[(byte >> 4) as usize];
-            pair[1] = DIGITS[(byte & 0x0f) as usize];
-        }
+        const_hex::encode_to_slice(self.0, &mut text[2..]).map_err(|_| fmt::Error)?;
         f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
@@ -139,6 +129,17 @@ mod tests {
     }
 
     #[test]
+    fn the_order_is_that_of_the_printed_forms() {
+        let texts = [
+            "WT00000000000000000000000000000001",
+            "WT0100000000000000000000000000007f",
+            "WTff000000000000000000000000000000",
+        ];
+        let sids = texts.map(|text| TaskSid::parse(text).unwrap());
+        assert!(sids.is_sorted() && sids[0] < sids[1] && sids[1] < sids[2]);
+    }
+
+    #[test]
     fn anything_else_is_malformed() {
         for text in [
             "",
@@ -150,6 +151,8 @@ mod tests {
             "WT0123456789abcdef0123456789abcdeg",
             "WT0123456789abcdef0123456789abcde/",
             "WT0123456789abcdef0123456789abcdé",
+            "WT0x23456789abcdef0123456789abcdef",
+            "WT0x0123456789abcdef0123456789abcdef",
         ] {
             assert_eq!(TaskSid::parse(text), Err(MalformedSid(*b"WT")), "{text:?}");
         }
