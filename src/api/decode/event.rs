@@ -88,10 +88,11 @@ pub fn batch(request: &Bytes, most: usize) -> Result<Batch, Unread> {
     let sent = count(request, most)?;
     let mut batch = Batch { events: Vec::with_capacity(sent), refused: Vec::new(), sids: Sids::with_capacity(sent) };
     for (index, encoded) in (0..).zip(wire::events(request)) {
-        let message = encoded.and_then(wire::event).map_err(Unread::NotTheMessage)?;
+        let mut message = wire::Event::default();
+        encoded.and_then(|encoded| wire::read_event(&mut message, encoded)).map_err(Unread::NotTheMessage)?;
         batch.sids.add(message.sid);
-        match event(&message) {
-            Ok(event) => batch.events.push((index, event)),
+        match numbered(index, &message) {
+            Ok(event) => batch.events.push(event),
             Err(refused) => batch.refused.push((index, refused)),
         }
     }
@@ -130,6 +131,11 @@ pub fn outline(request: &Bytes, most: usize) -> Result<Option<Outline>, Unread> 
 
 /// Reads one event.
 pub fn event(message: &wire::Event<'_>) -> Result<Event, Refused> {
+    numbered(0, message).map(|(_, event)| event)
+}
+
+/// With its index beside it from the first: it is large to be put there.
+fn numbered(index: u32, message: &wire::Event<'_>) -> Result<(u32, Event), Refused> {
     let kind = EventKind::from_number(message.kind);
     let carried = kind.map_or(Carried::NOTHING, EventKind::carried);
     if let Some(field) = first_missing(message, kind, carried) {
@@ -146,27 +152,28 @@ pub fn event(message: &wire::Event<'_>) -> Result<Event, Refused> {
     let worker = worker.as_ref().filter(|_| carried.worker).map(read_worker).transpose()?.flatten();
     let activity = activity.as_ref().filter(|_| carried.activity).map(read_activity).transpose()?;
     let kind = kind.ok_or_else(|| unknown_type(*number))?;
-    Ok(Event { sid, kind, at, account, workspace, task, reservation, worker, activity })
+    Ok((index, Event { sid, kind, at, account, workspace, task, reservation, worker, activity }))
 }
 
 /// The first field that the event's type requires and the event does not have.
 fn first_missing(message: &wire::Event<'_>, kind: Option<EventKind>, carried: Carried) -> Option<&'static str> {
-    let always = [
-        ("sid", !message.sid.is_empty()),
-        ("type", message.kind != 0),
-        ("timestamp", message.timestamp.is_some()),
-        ("account_sid", !message.account_sid.is_empty()),
-        ("workspace_sid", !message.workspace_sid.is_empty()),
-    ];
-    let absent = |&(_, present): &(&'static str, bool)| !present;
-    let field = |(field, _): (&'static str, bool)| field;
-    always.into_iter().find(absent).map(field).or_else(|| {
+    if message.sid.is_empty() {
+        Some("sid")
+    } else if message.kind == 0 {
+        Some("type")
+    } else if message.timestamp.is_none() {
+        Some("timestamp")
+    } else if message.account_sid.is_empty() {
+        Some("account_sid")
+    } else if message.workspace_sid.is_empty() {
+        Some("workspace_sid")
+    } else {
         let kind = kind?;
         (carried.task.then(|| missing_of_task(message.task.as_ref(), kind)).flatten())
             .or_else(|| carried.reservation.then(|| missing_of_reservation(message.reservation.as_ref())).flatten())
             .or_else(|| carried.worker.then(|| missing_of_worker(message.worker.as_ref(), kind)).flatten())
             .or_else(|| carried.activity.then(|| missing_of_activity(message.activity.as_ref(), kind)).flatten())
-    })
+    }
 }
 
 fn missing_of_task(task: Option<&wire::Task<'_>>, kind: EventKind) -> Option<&'static str> {
