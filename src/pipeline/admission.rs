@@ -7,7 +7,7 @@ use super::caller::Caller;
 use super::growth::{Growth, Terms};
 use super::ledger::Ledger;
 use crate::engine::{Table, TableSet, Workspace, Workspaces};
-use crate::event::{AccountSid, Event, HOUR_MS, Millis, WorkspaceSid};
+use crate::event::{AccountSid, Event, HOUR_MS, Millis, Name, WorkspaceSid};
 use crate::limits;
 
 /// How far ahead of the server's clock an event may be dated.
@@ -78,9 +78,18 @@ impl Door<'_> {
             return Ok(Verdict::Duplicate);
         }
         let identity = (event.workspace, event.sid, event.second().0);
-        if self.claims.events.contains(&identity) {
+        if !self.claims.events.insert(identity) {
             return Ok(Verdict::DuplicateInGroup);
         }
+        let taken = self.take(event, workspace);
+        if taken.is_err() {
+            self.claims.events.remove(&identity);
+        }
+        taken.map(|()| Verdict::Accepted)
+    }
+
+    /// Takes an event of which nothing is known yet, if it may be taken.
+    fn take(&mut self, event: &Event, workspace: Option<&Workspace>) -> Result<(), Refusal> {
         // Only now, so that an end that was taken while it could be is known again.
         if let Some(oldest) = workspace.and_then(|workspace| workspace.oldest_end(event)) {
             return Err(Refusal::TooOld { oldest });
@@ -89,9 +98,7 @@ impl Door<'_> {
         if let Some(field) = name_longer_than(most_bytes, event) {
             return Err(Refusal::NameTooLong { field, most: most_bytes as u64 });
         }
-        self.take_room(event, workspace)?;
-        self.claims.events.insert(identity);
-        Ok(Verdict::Accepted)
+        self.take_room(event, workspace)
     }
 
     fn take_room(&mut self, event: &Event, state: Option<&Workspace>) -> Result<(), Refusal> {
@@ -150,18 +157,24 @@ impl Claims {
 
 /// The path of the first name of more bytes than that, in the order of the contract's tables.
 fn name_longer_than(bytes: usize, event: &Event) -> Option<&'static str> {
-    let task = event.task.as_ref();
-    let worker = event.worker.as_ref();
-    [
-        ("task.task_channel_unique_name", task.and_then(|task| task.channel_name.as_ref())),
-        ("task.task_queue_name", task.and_then(|task| task.queue_name.as_ref())),
-        ("task.workflow_name", task.and_then(|task| task.workflow_name.as_ref())),
-        ("worker.friendly_name", worker.and_then(|worker| worker.name.as_ref())),
-        ("worker.activity_name", worker.and_then(|worker| worker.activity_name.as_ref())),
-        ("activity.friendly_name", event.activity.as_ref().and_then(|activity| activity.name.as_ref())),
-    ]
-    .into_iter()
-    .find_map(|(field, name)| name.filter(|name| name.len() > bytes).map(|_| field))
+    let too_long = |name: &Option<Name>| name.as_ref().is_some_and(|name| name.len() > bytes);
+    if let Some(task) = &event.task {
+        if too_long(&task.channel_name) {
+            return Some("task.task_channel_unique_name");
+        } else if too_long(&task.queue_name) {
+            return Some("task.task_queue_name");
+        } else if too_long(&task.workflow_name) {
+            return Some("task.workflow_name");
+        }
+    }
+    if let Some(worker) = &event.worker {
+        if too_long(&worker.name) {
+            return Some("worker.friendly_name");
+        } else if too_long(&worker.activity_name) {
+            return Some("worker.activity_name");
+        }
+    }
+    event.activity.as_ref().is_some_and(|activity| too_long(&activity.name)).then_some("activity.friendly_name")
 }
 
 const _: () = assert!(MOST_AHEAD_MS < HOUR_MS, "what is dated ahead must stay well within the clock's slack");

@@ -19,13 +19,20 @@ pub enum Damaged {
 /// Writes a row, and remembers which ids and names it has written.
 pub struct Writer {
     out: Vec<u8>,
-    ids: Table<[u8; 16], u64>,
+    ids: Table<u128, u64>,
     names: Table<Name, u64>,
+    /// Some of the names that were written last: nearly all are among them, and need not be hashed.
+    recent: [Option<(Name, u64)>; RECENT],
 }
 
+/// A power of two.
+const RECENT: usize = 8;
+
 impl Writer {
-    pub fn with_capacity(bytes: usize) -> Writer {
-        Writer { out: Vec::with_capacity(bytes), ids: Table::default(), names: Table::default() }
+    /// With room for so many bytes and ids, so that neither moves as it grows.
+    pub fn with_capacity(bytes: usize, ids: usize) -> Writer {
+        let ids = Table::with_capacity_and_hasher(ids, Default::default());
+        Writer { out: Vec::with_capacity(bytes), ids, names: Table::default(), recent: Default::default() }
     }
 
     pub fn into_bytes(self) -> Vec<u8> {
@@ -59,14 +66,15 @@ impl Writer {
     }
 
     /// A byte of flags, the first in the lowest bit.
-    pub fn presence(&mut self, flags: &[bool]) {
-        debug_assert!(flags.len() <= 8, "{} flags do not fit a byte", flags.len());
+    #[inline]
+    pub fn presence<const N: usize>(&mut self, flags: [bool; N]) {
+        const { assert!(N <= 8, "a byte has no more flags") };
         self.byte(flags.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag)));
     }
 
     pub fn id(&mut self, id: &[u8; 16]) {
         let next = self.ids.len() as u64 + 1;
-        let number = *self.ids.entry(*id).or_insert(next);
+        let number = *self.ids.entry(u128::from_ne_bytes(*id)).or_insert(next);
         if number == next {
             self.byte(0);
             self.raw(id);
@@ -83,11 +91,19 @@ impl Writer {
 
     pub fn maybe_name(&mut self, name: &Option<Name>) {
         let Some(name) = name else { return };
-        if let Some(number) = self.names.get(name.as_str()) {
+        let last = name.as_bytes().last().copied().unwrap_or_default();
+        let place = (usize::from(last) ^ name.len()) % RECENT;
+        if let Some((recent, number)) = &self.recent[place]
+            && recent == name
+        {
             return self.uint(*number);
         }
         let next = self.names.len() as u64 + 1;
-        self.names.insert(name.clone(), next);
+        let number = *self.names.entry_ref(name).or_insert(next);
+        self.recent[place] = Some((name.clone(), number));
+        if number < next {
+            return self.uint(number);
+        }
         self.byte(0);
         self.uint(name.len() as u64);
         self.raw(name.as_bytes());

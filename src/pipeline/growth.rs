@@ -4,12 +4,14 @@
 //! group and workspace. Near a bound each event is looked at, and room is taken for what is really new. Either way the
 //! room is reserved before the journal has the group, so that no two partitions pass a bound together.
 
+mod seen;
 use std::sync::Arc;
 
+use self::seen::Seen;
 use super::ask::Refusal;
 use super::ledger::{Accounts, Counts, Holding, KINDS, Kind, Ledger, counts};
 use crate::engine::{TableSet, Workspace};
-use crate::event::{AccountSid, ActivitySid, ChannelSid, Event, TaskSid, WorkerSid, WorkspaceSid};
+use crate::event::{AccountSid, ActivitySid, ChannelSid, Event, Name, TaskSid, WorkerSid, WorkspaceSid};
 use crate::limits;
 
 /// The most events that one group can hold.
@@ -99,6 +101,7 @@ pub struct Growth {
     size: Counts,
     /// The kinds of which each event must be looked at.
     near: [bool; KINDS.len()],
+    seen: Seen,
     claimed: Counts,
     /// What of the account's room is taken until the group is settled.
     reserved: Counts,
@@ -145,6 +148,10 @@ impl Growth {
 
     /// Takes the room that an event needs, all of it or none.
     pub fn take(&mut self, state: Option<&Workspace>, event: &Event, limits: &GrowthLimits) -> Result<(), Refusal> {
+        if !self.must_look_at(event) {
+            self.used = true;
+            return Ok(());
+        }
         let unknown = self.unknown(state, event);
         for (at, kind) in KINDS.into_iter().enumerate().filter(|(at, _)| unknown[*at]) {
             if let Err(refusal) = self.take_one(kind, limits) {
@@ -156,7 +163,10 @@ impl Growth {
                 return Err(refusal);
             }
         }
-        self.remember(&unknown, event);
+        if unknown.contains(&true) {
+            self.remember(&unknown, event);
+        }
+        self.see(event);
         self.used = true;
         Ok(())
     }
@@ -176,14 +186,25 @@ impl Growth {
         Ok(())
     }
 
+    /// Whether it may add something of which there is not plenty of room.
+    fn must_look_at(&self, event: &Event) -> bool {
+        let near = |kind: Kind| self.near[kind.index()];
+        near(Kind::Worker)
+            || near(Kind::Task)
+            || (near(Kind::Channel) || near(Kind::ChannelSid))
+                && channel_of(event).is_some_and(|name| !self.seen.has_channel(name, channel_sid_of(event)))
+            || near(Kind::Activity) && activity_of(event).is_some_and(|sid| !self.seen.has_activity(sid))
+    }
+
     /// Which kinds of objects the event would add, of those that must be looked at.
     fn unknown(&self, state: Option<&Workspace>, event: &Event) -> [bool; KINDS.len()] {
         let is_known = |knows: &dyn Fn(&Workspace) -> bool| state.is_some_and(knows);
         KINDS.map(|kind| {
             self.near[kind.index()]
                 && match kind {
-                    Kind::Channel => channel_of(event)
-                        .is_some_and(|name| !is_known(&|it| it.knows_channel(name)) && !self.channels.contains(name)),
+                    Kind::Channel => channel_of(event).is_some_and(|name| {
+                        !is_known(&|it| it.knows_channel(name)) && !self.channels.contains(name.as_str())
+                    }),
                     Kind::ChannelSid => channel_sid_of(event).is_some_and(|sid| {
                         !is_known(&|it| it.knows_channel_sid(sid)) && !self.channel_sids.contains(&sid)
                     }),
@@ -199,11 +220,21 @@ impl Growth {
 
     fn remember(&mut self, unknown: &[bool; KINDS.len()], event: &Event) {
         let is_new = |kind: Kind| unknown[kind.index()];
-        self.channels.extend(channel_of(event).filter(|_| is_new(Kind::Channel)).map(Box::from));
+        self.channels.extend(channel_of(event).filter(|_| is_new(Kind::Channel)).map(|name| Box::from(name.as_str())));
         self.channel_sids.extend(channel_sid_of(event).filter(|_| is_new(Kind::ChannelSid)));
         self.workers.extend(worker_of(event).filter(|_| is_new(Kind::Worker)));
         self.activities.extend(activity_of(event).filter(|_| is_new(Kind::Activity)));
         self.tasks.extend(task_of(event).filter(|_| is_new(Kind::Task)));
+    }
+
+    /// The event is accepted.
+    fn see(&mut self, event: &Event) {
+        if let Some(name) = channel_of(event) {
+            self.seen.note_channel(name, channel_sid_of(event));
+        }
+        if let Some(sid) = activity_of(event) {
+            self.seen.note_activity(sid);
+        }
     }
 
     /// Whether the workspace came in with this group and then not one event was accepted.
@@ -230,8 +261,8 @@ impl Growth {
     }
 }
 
-fn channel_of(event: &Event) -> Option<&str> {
-    event.task.as_ref()?.channel_name.as_deref()
+fn channel_of(event: &Event) -> Option<&Name> {
+    event.task.as_ref()?.channel_name.as_ref()
 }
 
 /// A sid that comes without a name stands for nothing and is not held.

@@ -108,17 +108,7 @@ impl Partition {
     /// apply → publish → reply.
     pub fn settle(&mut self, group: Group, end: u64, append: Option<Append>, now: Millis) {
         let mut followed = Followed::begin(&group, append);
-        let mut touched: Vec<WorkspaceSid> = Vec::new();
-        for event in group.events() {
-            if touched.last() != Some(&event.workspace) {
-                touched.push(event.workspace);
-            }
-            let (retention_ms, key) = (self.settings.retention_ms, self.key);
-            self.workspaces
-                .entry(event.workspace)
-                .or_insert_with(|| Box::new(Workspace::new(event.account, retention_ms, key)))
-                .apply(event, group.admitted_at);
-        }
+        let mut touched = self.apply(&group);
         self.claims.settle(&self.workspaces, &mut self.ledger);
         self.counted.accept(group.events(), group.admitted_at);
         followed.iter_mut().for_each(Followed::applied);
@@ -141,6 +131,24 @@ impl Partition {
         if let Some(Forget { reply, .. }) = group.forget {
             let _ = reply.send(Ok(end as i64));
         }
+    }
+
+    /// Answers the workspaces of the group, some more than once.
+    fn apply(&mut self, group: &Group) -> Vec<WorkspaceSid> {
+        let mut touched = Vec::new();
+        let mut events = group.events().peekable();
+        while let Some(first) = events.peek() {
+            let (workspace, account) = (first.workspace, first.account);
+            let (retention_ms, key) = (self.settings.retention_ms, self.key);
+            let state = self.workspaces.entry(workspace);
+            let state = state.or_insert_with(|| Box::new(Workspace::new(account, retention_ms, key)));
+            // Mostly all of them are of one.
+            while let Some(event) = events.next_if(|event| event.workspace == workspace) {
+                state.apply(event, group.admitted_at);
+            }
+            touched.push(workspace);
+        }
+        touched
     }
 
     /// Begins to forget a workspace; `None` where that is settled already, because the caller sees no such workspace.

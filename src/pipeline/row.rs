@@ -44,7 +44,8 @@ const ACTIVITY: u8 = 8;
 pub fn encode<'a>(events: impl IntoIterator<Item = &'a Event, IntoIter: Clone>, now: Millis) -> Vec<u8> {
     let events = events.into_iter();
     let count = events.clone().count();
-    let mut out = Writer::with_capacity(count * 96 + 16);
+    // An event by itself names some ten ids, one among others two or three that are new.
+    let mut out = Writer::with_capacity(count * 96 + 16, count * 3 + 10);
     out.byte(EVENTS);
     out.int(now.0);
     out.uint(count as u64);
@@ -58,7 +59,7 @@ pub fn encode<'a>(events: impl IntoIterator<Item = &'a Event, IntoIter: Clone>, 
 
 /// The row that forgets a workspace.
 pub fn encode_forget(workspace: WorkspaceSid, now: Millis) -> Vec<u8> {
-    let mut out = Writer::with_capacity(32);
+    let mut out = Writer::with_capacity(32, 0);
     out.byte(DECREE);
     out.int(now.0);
     out.byte(FORGET);
@@ -113,7 +114,7 @@ fn write_event(out: &mut Writer, event: &Event, before: i64) {
     }
     if let Some(Worker { sid, name, activity_sid, activity_name, version }) = worker {
         out.id(sid.as_bytes());
-        out.presence(&[name.is_some(), activity_sid.is_some(), activity_name.is_some()]);
+        out.presence([name.is_some(), activity_sid.is_some(), activity_name.is_some()]);
         out.maybe_name(name);
         out.maybe_id(activity_sid.as_ref().map(Sid::as_bytes));
         out.maybe_name(activity_name);
@@ -121,7 +122,7 @@ fn write_event(out: &mut Writer, event: &Event, before: i64) {
     }
     if let Some(Activity { sid, name, available }) = activity {
         out.id(sid.as_bytes());
-        out.presence(&[name.is_some(), available.is_some(), *available == Some(true)]);
+        out.presence([name.is_some(), available.is_some(), *available == Some(true)]);
         out.maybe_name(name);
     }
 }
@@ -142,7 +143,7 @@ fn write_task(out: &mut Writer, task: &Task, at: Millis) {
         workflow_name,
     } = task;
     out.id(sid.as_bytes());
-    out.presence(&[
+    out.presence([
         date_created.is_some(),
         channel_name.is_some(),
         channel_sid.is_some(),
