@@ -1,9 +1,9 @@
 //! The engine and the pipeline in process, without a transport: `cargo bench --bench engine [-- CASE…] [EVENTS]`.
 //!
-//! What the order of events costs, the worst batch, how cost grows with what is retained, what a second partition
-//! brings, and resident memory. Each case runs in a process of its own, under the allocator of the shipped binary, so
-//! that no case finds the memory of another. Times are a thread's CPU, never the clock's. Nothing here can fail because
-//! of time.
+//! What the order of events costs, the worst batch, what a checkpoint holds up, how cost grows with what is retained,
+//! what a second partition brings, and resident memory. Each case runs in a process of its own, under the allocator of
+//! the shipped binary, so that no case finds the memory of another. Times are a thread's CPU, never the clock's. Nothing
+//! here can fail because of time.
 
 #[path = "engine/cpu.rs"]
 mod cpu;
@@ -41,9 +41,10 @@ struct Case {
     run: fn(&Recording),
 }
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 12] = [
     Case { name: "orders", record: Recording::of_one, run: orders::orders },
     Case { name: "worst", record: Recording::of_one, run: orders::worst_batch },
+    Case { name: "checkpoint", record: Recording::of_one, run: orders::checkpoint_stall },
     Case { name: "scaling", record: Recording::in_thrice, run: orders::scaling },
     Case { name: "partitions", record: Recording::of_64, run: partitions::one_against_two },
     Case { name: "memory-20k", record: Recording::of_small_ones, run: memory::of_small_workspaces },

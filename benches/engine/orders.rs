@@ -135,18 +135,34 @@ pub fn worst_batch(recording: &Recording) {
     }
 }
 
-/// CPU an event of windows within one growth, each of a tenth of what is retained at its end.
+/// CPU an event of windows within one growth, each of a tenth of what is retained at its end: of the engine alone, and of
+/// all that a batch goes through but transport.
 pub fn scaling(recording: &Recording) {
+    let mut state = None;
+    growth(recording, "engine", |batch| apply(state.get_or_insert_with(|| workspace_of(&batch[0])), &batch));
+    drop(state);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut line = Line::on_disk(dir.path());
+    growth(recording, "all but transport", |batch| {
+        let begun = thread_cpu();
+        let sent = batch.len() as u64;
+        assert_eq!(line.take(batch), sent, "events accepted, against those sent");
+        thread_cpu() - begun
+    });
+}
+
+fn growth(recording: &Recording, what: &str, mut take: impl FnMut(Vec<Event>) -> Duration) {
     let sizes = [300, 30, 3, 1].map(|part| recording.events / part);
     let mut windows = sizes.map(|size| (size - size / 10..size, Duration::ZERO, 0));
-    let (mut state, mut seen) = (None, 0);
+    let mut seen = 0;
     for batch in recording.forward() {
-        let cpu = apply(state.get_or_insert_with(|| workspace_of(&batch[0])), &batch);
         seen += batch.len();
+        let taken = batch.len();
+        let cpu = take(batch);
         for (window, sum, events) in &mut windows {
             if window.contains(&(seen - 1)) {
                 *sum += cpu;
-                *events += batch.len();
+                *events += taken;
             }
         }
     }
@@ -154,7 +170,33 @@ pub fn scaling(recording: &Recording) {
     for (window, sum, events) in windows {
         let ns = sum.as_nanos() as f64 / events.max(1) as f64;
         let ratio = ns / *first.get_or_insert(ns);
-        row(&format!("{} events retained: engine, CPU an event", window.end), &format!("{ns:.0} ns"));
+        row(&format!("{} events retained: {what}, CPU an event", window.end), &format!("{ns:.0} ns"));
         row("  against the first row", &format!("{ratio:.2} ×"));
     }
+}
+
+/// What a checkpoint holds up: the copy that it is written from, for which everything waits, and the batches after it,
+/// which copy of what they change the parts that the copy shares. The worst of ten checkpoints, near the end of a growth.
+pub fn checkpoint_stall(recording: &Recording) {
+    const CHECKPOINTS: usize = 10;
+    const BATCHES_EACH: usize = 20;
+    let (mut state, mut copy) = (None, None);
+    let (mut copying, mut after) = (Duration::ZERO, Duration::ZERO);
+    let last = recording.events.div_ceil(BATCH).saturating_sub(CHECKPOINTS * BATCHES_EACH);
+    for (number, batch) in recording.forward().enumerate() {
+        if number >= last && (number - last).is_multiple_of(BATCHES_EACH) {
+            // The last one is let go by who wrote it, elsewhere.
+            drop(copy.take());
+            let begun = thread_cpu();
+            copy = state.clone();
+            copying = copying.max(thread_cpu() - begun);
+        }
+        let cpu = apply(state.get_or_insert_with(|| workspace_of(&batch[0])), &batch);
+        if number >= last {
+            after = after.max(cpu);
+        }
+    }
+    let ms = |cpu: Duration| format!("{:.2} ms", cpu.as_secs_f64() * 1e3);
+    row(&format!("{} events: a checkpoint holds everything up for", recording.events), &ms(copying));
+    row(&format!("  worst batch of {BATCH} while it is written"), &ms(after));
 }

@@ -54,19 +54,11 @@ impl Clock for HandClock {
     }
 }
 
-/// As the server has it, but that nothing is refused for want of room.
+/// As the server has it, but that an account may hold any number of everything.
 pub fn settings(partitions: usize) -> Settings {
     const MANY: usize = 100_000_000;
     let account = AccountLimits { workspaces: MANY, channels: MANY, workers: MANY, activities: MANY, tasks: MANY };
-    let growth = GrowthLimits {
-        workspaces: MANY,
-        channels: MANY,
-        workers: MANY,
-        activities: MANY,
-        tasks: MANY,
-        name_bytes: 256,
-        account,
-    };
+    let growth = GrowthLimits { workspaces: MANY, account, ..GrowthLimits::default() };
     Settings {
         retention_ms: MONTH_MS,
         partitions,
