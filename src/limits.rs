@@ -185,6 +185,13 @@ pub const WORKERS_PER_ACCOUNT: usize = 2_000_000;
 /// Active tasks of one account, over its workspaces: some 2 GB.
 pub const ACTIVE_TASKS_PER_ACCOUNT: usize = 10_000_000;
 
+/// Pasts that a partition keeps for whoever asks GetCumulative next: the series that they are summed from, and one for
+/// each. One may hold 2 KiB beside what it shares with its workspace.
+pub const KEPT_PASTS_WEIGHT: usize = 2_048;
+
+/// Series of one past that is kept. Whoever asks adds them up on a thread of the calls, where nothing may take long.
+pub const KEPT_PAST_SERIES: usize = 64;
+
 // ---- Callers --------------------------------------------------------------------------------------------------------
 
 /// Credentials of one file. A look-up costs the same whatever their number.

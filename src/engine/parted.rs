@@ -3,8 +3,8 @@
 //!
 //! One table doubles at some insertion, and moves all that it holds while the batch of that insertion waits; to copy it
 //! for a checkpoint takes as long. Here the entries lie in blocks that are full, all but the last, and never move to make
-//! room. Where each lies is told by an index of 8 bytes an
-//! entry, in parts of which one at a time is split (linear hashing, as `duplicates/hour.rs` does it). A copy shares blocks and parts until one of the two changes them.
+//! room. Where each lies is told by an index of 8 bytes an entry, in parts of which one at a time is split (linear
+//! hashing, as `duplicates/hour.rs` does it). A copy shares blocks and parts until one of the two changes them.
 
 #[cfg(test)]
 mod tests;
@@ -152,8 +152,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Parted<K, V> {
     }
 
     pub fn retain(&mut self, keeps: impl Fn(&V) -> bool) {
-        if !self.values().any(&keeps) {
-            *self = Parted::default();
+        let kept = self.values().filter(|value| keeps(value)).count();
+        if kept < self.len() / 8 * 7 {
+            // Much goes, as after a long stop: to make it anew takes less than to take each out.
+            *self = std::mem::take(self).into_iter().filter(|(_, value)| keeps(value)).collect();
             return;
         }
         // From the last on, so that what takes the place of another has been looked at.

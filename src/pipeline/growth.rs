@@ -1,10 +1,11 @@
 //! What a group under way adds to its workspaces, and whether there is room for it.
 //!
 //! Far from every bound nothing is looked up: room for as much as the whole group could add is taken in advance, once a
-//! group and workspace. Near a bound each event is looked at, and room is taken for what is really new. Either way the
-//! room is reserved before the journal has the group, so that no two partitions pass a bound together.
+//! group and workspace. Near a bound each event is looked at that names what the group has not just named, and room is
+//! taken for what is really new. Either way the room is reserved before the journal has the group, so that no two partitions pass a bound together.
 
 mod seen;
+
 use std::sync::Arc;
 
 use self::seen::Seen;
@@ -189,8 +190,8 @@ impl Growth {
     /// Whether it may add something of which there is not plenty of room.
     fn must_look_at(&self, event: &Event) -> bool {
         let near = |kind: Kind| self.near[kind.index()];
-        near(Kind::Worker)
-            || near(Kind::Task)
+        near(Kind::Worker) && event.worker.is_some()
+            || near(Kind::Task) && event.task.is_some()
             || (near(Kind::Channel) || near(Kind::ChannelSid))
                 && channel_of(event).is_some_and(|name| !self.seen.has_channel(name, channel_sid_of(event)))
             || near(Kind::Activity) && activity_of(event).is_some_and(|sid| !self.seen.has_activity(sid))

@@ -3,9 +3,9 @@
 //!
 //! The owner of the workspaces alone puts one there, when it has answered a question. It takes it away again before it
 //! changes what it is of, and so before anybody hears that something changed: whoever finds one finds in it all that was
-//! acknowledged. Nor is what is kept ever copied because the workspace goes on, unless a reader is just adding it up.
+//! acknowledged. So an event never copies what is kept, unless a reader is just adding it up.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::ask::{AskError, CumulativeQuestion, Question, Stamped};
 use super::caller::Caller;
@@ -14,13 +14,8 @@ use super::group::Group;
 use super::partition::Partition;
 use super::passed::Passed;
 use crate::engine::{ChannelFilter, Cumulative, Past, Table, WindowError};
-use crate::event::{AccountSid, WorkspaceSid};
-
-/// A workspace with as many channels has no past kept: who adds it up does so between other work.
-const CHANNELS_MAX: usize = 64;
-
-/// Series of all pasts that are kept, and the pasts themselves. Each may hold 2 KiB beside what it shares with its workspace.
-const WEIGHT_MAX: usize = 2_048;
+use crate::event::{AccountSid, Millis, WorkspaceSid};
+use crate::limits;
 
 /// The pasts of one partition. Clones share what is kept.
 #[derive(Clone)]
@@ -80,8 +75,7 @@ impl Pasts {
         question: &CumulativeQuestion,
     ) -> Option<Result<Stamped<Cumulative>, AskError>> {
         let passed = self.passed.position();
-        let kept = self.find(workspace, &question.channel)?;
-        let now = self.clock.now();
+        let (kept, now) = self.find(workspace, &question.channel)?;
         // In the order of the errors: what is no question, then whose it is, then how far it reaches.
         let range = match question.window.resolve(now, self.retention_ms) {
             Err(empty @ WindowError::Empty { .. }) => return Some(Err(empty.into())),
@@ -93,41 +87,47 @@ impl Pasts {
         Some(Ok(Stamped { revision: passed.max(kept.revision) as i64, as_of: now, answer }))
     }
 
-    fn find(&self, workspace: WorkspaceSid, filter: &ChannelFilter) -> Option<Arc<KeptPast>> {
-        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        kept.by_workspace.get(&workspace)?.iter().find(|past| past.filter == *filter).cloned()
+    /// What is kept, and the moment at which it was: as long as it is there the owner has not gone on.
+    fn find(&self, workspace: WorkspaceSid, filter: &ChannelFilter) -> Option<(Arc<KeptPast>, Millis)> {
+        let kept = self.read();
+        let past = kept.find(workspace, filter)?;
+        Some((past.clone(), self.clock.now()))
     }
 
-    /// For the owner, once it has answered: keeps the past that was asked about, if it is worth it. One of many channels is
-    /// not, since adding it up takes long, nor one of a channel that is none.
+    /// For the owner, once it has answered: keeps the past that was asked about, if there is room. One of many series is
+    /// not kept, since adding it up takes long, nor one of a channel that is none.
     pub fn keep(&self, asked: Asked, partition: &mut Partition) {
         let Asked { caller, workspace, filter } = asked;
         let revision = partition.passed();
         let Ok(state) = partition.visible(&caller, workspace) else { return };
-        if state.size().channels >= CHANNELS_MAX || !state.covers(&filter) {
+        let series = match filter {
+            ChannelFilter::All => state.size().channels + 1,
+            ChannelFilter::Named(_) | ChannelFilter::Sid(_) => 1,
+        };
+        if series > limits::KEPT_PAST_SERIES || !state.covers(&filter) {
             return;
         }
+        // Others that asked at the same time may have been answered before. Nobody but the owner puts anything there.
+        let kept = self.read();
+        if kept.weight + series >= limits::KEPT_PASTS_WEIGHT || kept.find(workspace, &filter).is_some() {
+            return;
+        }
+        drop(kept);
         let past = state.past(&filter);
         let past = Arc::new(KeptPast { account: state.account(), filter, past, revision });
-        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        let weight = kept.weight + past.weight();
-        // Others that asked at the same time may have been answered before.
-        let is_kept =
-            kept.by_workspace.get(&workspace).is_some_and(|all| all.iter().any(|one| one.filter == past.filter));
-        if !is_kept && weight <= WEIGHT_MAX {
-            kept.weight = weight;
-            kept.by_workspace.entry(workspace).or_default().push(past);
-        }
+        let mut kept = self.write();
+        kept.weight += past.weight();
+        kept.by_workspace.entry(workspace).or_default().push(past);
     }
 
     /// For the owner, before it applies a group: nothing is kept of the workspaces that it changes.
     pub fn withdraw(&self, group: &Group) {
-        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        if kept.by_workspace.is_empty() {
-            return;
-        }
+        let mut kept = self.write();
         let mut last = None;
         for event in group.events() {
+            if kept.by_workspace.is_empty() {
+                return;
+            }
             if last != Some(event.workspace) {
                 last = Some(event.workspace);
                 kept.remove(event.workspace);
@@ -138,17 +138,28 @@ impl Pasts {
         }
     }
 
-    /// For the owner, before its workspaces forget what is too old: so nothing of that is held, and what nobody asks about
-    /// any more goes.
+    /// For the owner, once a second before its workspaces forget what is too old: so what they forget is not held for long,
+    /// and what nobody asks about any more goes.
     pub fn clear(&self) {
-        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        if !kept.by_workspace.is_empty() {
-            *kept = Kept::default();
-        }
+        let gone = std::mem::take(&mut *self.write());
+        // It may take its time, and nobody waits for the lock meanwhile.
+        drop(gone);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Kept> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Kept> {
+        self.kept.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Kept {
+    fn find(&self, workspace: WorkspaceSid, filter: &ChannelFilter) -> Option<&Arc<KeptPast>> {
+        self.by_workspace.get(&workspace)?.iter().find(|past| past.filter == *filter)
+    }
+
     fn remove(&mut self, workspace: WorkspaceSid) {
         let gone = self.by_workspace.remove(&workspace).unwrap_or_default();
         self.weight -= gone.iter().map(|past| past.weight()).sum::<usize>();

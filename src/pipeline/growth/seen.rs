@@ -6,8 +6,8 @@ use crate::event::{ActivitySid, ChannelSid, Name};
 const PLACES: usize = 8;
 
 /// Channels and activities that an accepted event of the group has named, so that they are known or claimed already: a
-/// few of them, which nearly all of its events name. Near a bound, and the default ones of channels and activities are
-/// near for every group of some thousand events, each event is looked at, and most of these looks end here.
+/// few of them, which nearly all of its events name. The default bounds of channels and activities are so low that every
+/// group is near them, and most looks end here.
 #[derive(Default)]
 pub struct Seen {
     channels: [Option<(Name, Option<ChannelSid>)>; PLACES],

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use super::super::{
     AskError, Caller, Clock, CumulativeQuestion, Ephemeral, GrowthLimits, Machine, Patience, Pipeline, Recovered, Role,
     Scope, Settings, Stamped, Step,
 };
-use crate::engine::{ChannelFilter, Cumulative, Figure, Window};
+use super::{Kept, KeptPast, Passed, Pasts};
+use crate::engine::{ChannelFilter, Cumulative, Figure, Window, Workspace};
 use crate::event::{AccountSid, DAY_MS, Event, EventKind, EventSid, Millis, WorkspaceSid};
 
 const NOW: i64 = 1_800_000_000_000;
@@ -187,4 +188,39 @@ fn nothing_is_kept_of_what_is_forgotten_or_no_channel_nor_for_long() {
     forgotten.unwrap();
     let (answer, at_once) = scene.ask_as(caller, HOME, Window::Default15);
     assert_eq!((answer.map(|_| ()), at_once), (Err(AskError::UnknownWorkspace), false));
+}
+
+/// Sees, whenever it is read, whether the owner could go on meanwhile.
+#[derive(Default)]
+struct Watchful {
+    kept: OnceLock<Arc<RwLock<Kept>>>,
+    owner_could_go_on: AtomicBool,
+}
+
+impl Clock for Watchful {
+    fn now(&self) -> Millis {
+        let free = self.kept.get().is_none_or(|kept| kept.try_write().is_ok());
+        self.owner_could_go_on.store(free, Ordering::SeqCst);
+        Millis(NOW)
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn an_answer_is_of_a_moment_at_which_what_is_kept_was_the_state() {
+    let clock = Arc::new(Watchful::default());
+    let pasts = Pasts::new(Arc::new(Passed::new(1)), clock.clone(), DAY_MS);
+    clock.kept.set(pasts.kept.clone()).unwrap_or_else(|_| panic!("set once"));
+    let account = AccountSid::from_bytes([1; 16]);
+    let past = Workspace::new(account, DAY_MS, 7).past(&ChannelFilter::All);
+    let past = Arc::new(KeptPast { account, filter: ChannelFilter::All, past, revision: 1 });
+    pasts.write().by_workspace.insert(HOME, vec![past]);
+    let question =
+        CumulativeQuestion { channel: ChannelFilter::All, window: Window::Default15, thresholds: Box::new([]) };
+    let answer = pasts.answer(&Caller::everything(), HOME, &question).unwrap().unwrap();
+    assert_eq!((answer.revision, answer.as_of), (1, Millis(NOW)));
+    assert!(!clock.owner_could_go_on.load(Ordering::SeqCst));
 }
