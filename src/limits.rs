@@ -2,6 +2,7 @@
 //! `config/connections.rs`. What a caller can make grow is bounded here and nowhere else; where two bounds depend on each
 //! other the relation is asserted when the crate is compiled.
 
+mod answers;
 mod connections;
 mod import;
 mod letters;
@@ -11,6 +12,7 @@ mod wallboard;
 
 use std::time::Duration;
 
+pub use answers::*;
 pub use connections::*;
 pub use import::*;
 pub use letters::*;
@@ -185,13 +187,6 @@ pub const WORKERS_PER_ACCOUNT: usize = 2_000_000;
 /// Active tasks of one account, over its workspaces: some 2 GB.
 pub const ACTIVE_TASKS_PER_ACCOUNT: usize = 10_000_000;
 
-/// Pasts that a partition keeps for whoever asks GetCumulative next: the series that they are summed from, and one for
-/// each. One may hold 2 KiB beside what it shares with its workspace.
-pub const KEPT_PASTS_WEIGHT: usize = 2_048;
-
-/// Series of one past that is kept. Whoever asks adds them up on a thread of the calls, where nothing may take long.
-pub const KEPT_PAST_SERIES: usize = 64;
-
 // ---- Callers --------------------------------------------------------------------------------------------------------
 
 /// Credentials of one file. A look-up costs the same whatever their number.
@@ -312,12 +307,6 @@ pub const WATCH_QUESTIONS: usize = 4;
 /// Age of a message when it is handed to the transport, at most.
 pub const WATCH_MESSAGE_AGE: Duration = Duration::from_millis(100);
 
-/// Views by task channel that a workspace keeps ready; the least recently asked for goes first.
-pub const CACHED_CHANNEL_VIEWS: usize = 256;
-
-/// Published real-time answers kept ready for readers, over the workspaces of one partition.
-pub const CACHED_VIEWS: usize = 20_000;
-
 // ---- Time -----------------------------------------------------------------------------------------------------------
 
 /// How far an event may be ahead of the server's clock: clocks of producers differ by seconds, five minutes is wrong.
@@ -366,10 +355,6 @@ pub const CLIENT_BACKOFF_MIN: Duration = Duration::from_millis(100);
 pub const CLIENT_BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 // ---- Relations ------------------------------------------------------------------------------------------------------
-
-/// Real-time answers over HTTP that are kept as they were written, and the largest one that is: 16 MiB in all.
-pub const WRITTEN_ANSWERS: usize = 256;
-pub const WRITTEN_ANSWER_BYTES: usize = 64 * 1024;
 
 const _: () = assert!(EVENTS_PER_CALL <= QUEUED_EVENTS, "one call must fit into an empty queue");
 const _: () = assert!(GROUP_EVENTS <= QUEUED_EVENTS, "a group is taken from the queue");
