@@ -12,8 +12,9 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const SINCE_MS: i64 = 30 * DAY_MS - 3 * 60 * 60 * 1000;
 /// What the events are to cover: less, since how dense they come is found by trying.
 const SPAN_MS: i64 = 28 * DAY_MS;
-/// The events of such a trial.
+/// The events of such a trial, at least: two days of them, since a day has its hours.
 const TRIAL: usize = 300_000;
+const TRIAL_PART: usize = 14;
 
 /// An endless supply of lawful events in the order of their time.
 pub struct Events {
@@ -31,7 +32,7 @@ impl Events {
         let wanted_per_ms = count as f64 / SPAN_MS as f64;
         let mut tasks_per_second = wanted_per_ms * 1000.0 / 11.0;
         for _ in 0..3 {
-            let tried = count.min(TRIAL);
+            let tried = count.min(TRIAL.max(count / TRIAL_PART));
             let mut trial = Events::at_rate(tasks_per_second, start_ms);
             (0..tried).for_each(|_| drop(trial.next()));
             let made_per_ms = tried as f64 / (trial.last_ms - start_ms) as f64;
