@@ -59,6 +59,14 @@ impl<const A: u8, const B: u8> Sid<A, B> {
         }
     }
 
+    /// The printed form, as bytes.
+    pub fn text(&self) -> [u8; 34] {
+        let mut text = [0; 34];
+        (text[0], text[1]) = (A, B);
+        text[2..].copy_from_slice(const_hex::Buffer::<16>::new().format(&self.0).as_bytes());
+        text
+    }
+
     /// Whether `text` is a sid of this kind; channel filters take a sid or a name.
     pub fn matches(text: &str) -> bool {
         Self::parse(text).is_ok()
@@ -87,11 +95,7 @@ impl<const A: u8, const B: u8> PartialOrd for Sid<A, B> {
 
 impl<const A: u8, const B: u8> fmt::Display for Sid<A, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 34];
-        text[0] = A;
-        text[1] = B;
-        const_hex::encode_to_slice(self.0, &mut text[2..]).map_err(|_| fmt::Error)?;
-        f.pad(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.pad(std::str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }
 

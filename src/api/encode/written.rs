@@ -152,27 +152,18 @@ impl Written {
     fn sid<const A: u8, const B: u8>(&mut self, field: u32, sid: &Sid<A, B>) {
         self.tag(field, LENGTH);
         self.varint(Sid::<A, B>::TEXT_LEN as u64);
-        self.sid_text(sid);
-    }
-
-    fn sid_text<const A: u8, const B: u8>(&mut self, sid: &Sid<A, B>) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 34];
-        (text[0], text[1]) = (A, B);
-        for (pair, byte) in text[2..].as_chunks_mut::<2>().0.iter_mut().zip(sid.as_bytes()) {
-            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-        }
-        self.0.extend_from_slice(&text);
+        self.0.extend_from_slice(&sid.text());
     }
 
     /// As [`Links::to`].
     fn url(&mut self, field: u32, stamp: Stamp, resource: &str) {
         let Links { base } = stamp.links;
         self.tag(field, LENGTH);
-        self.varint((base.len() + Links::WORKSPACES.len() + 34 + 1 + resource.len()) as u64);
+        let sid = stamp.workspace.text();
+        self.varint((base.len() + Links::WORKSPACES.len() + sid.len() + 1 + resource.len()) as u64);
         self.0.extend_from_slice(base.as_bytes());
         self.0.extend_from_slice(Links::WORKSPACES.as_bytes());
-        self.sid_text(&stamp.workspace);
+        self.0.extend_from_slice(&sid);
         self.0.push(b'/');
         self.0.extend_from_slice(resource.as_bytes());
     }
