@@ -91,11 +91,13 @@ async fn bench(count: usize, part: Option<&str>) {
     println!("{retained} events over {:.1} days retained from here on", events.days());
     questions(&pair, &events).await;
     over_http(&pair, &events).await;
+    let unwatched_bytes = pair.ours.resident_bytes();
     watchers(&pair, &mut events).await;
 
     let table = Table::begin("Keeping: memory, disk, restart");
     pair.to_ours = Client::connect(pair.ours.address, 1).await;
-    keeping::sizes_and_restarts(&table, pair, home.path(), empty_bytes, retained).await;
+    let memory = keeping::Memory { empty_bytes, unwatched_bytes };
+    keeping::sizes_and_restarts(&table, pair, home.path(), memory, retained).await;
 }
 
 async fn questions(pair: &Pair, events: &Events) {

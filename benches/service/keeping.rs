@@ -12,13 +12,23 @@ const SETTLING: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_secs(8);
 const RESTARTS: usize = 3;
 
-pub async fn sizes_and_restarts(table: &Table, pair: Pair, dir: &Path, empty_bytes: f64, events: usize) {
+/// What the service took before.
+pub struct Memory {
+    /// As it came up, with nothing to keep.
+    pub empty_bytes: f64,
+    /// With all events and all questions asked, before any watcher came: the allocator keeps what watchers give back.
+    pub unwatched_bytes: f64,
+}
+
+pub async fn sizes_and_restarts(table: &Table, pair: Pair, dir: &Path, memory: Memory, events: usize) {
+    let Memory { empty_bytes, unwatched_bytes } = memory;
     settle(dir).await;
     let Pair { ours, bare, .. } = pair;
     bare.kill();
     let resident = ours.resident_bytes();
     let each = |bytes: f64| format!("{:.1} B", bytes / events as f64);
     table.alone("resident memory of an empty service", &format!("{:.1} MB", empty_bytes / 1e6));
+    table.alone("  a retained event over it, before any watcher", &each(unwatched_bytes - empty_bytes));
     table.alone("resident memory, all in", &format!("{:.1} MB", resident / 1e6));
     table.alone("  a retained event, over the empty service", &each(resident - empty_bytes));
 

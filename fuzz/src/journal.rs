@@ -188,7 +188,7 @@ pub fn checkpoint(input: &[u8]) {
         while !bytes.0.is_empty() {
             sections.push(bytes.prefixed().to_vec());
         }
-        checkpoint::write(dir.path(), position, &mut sections.clone().into_iter()).expect("writing to memory");
+        write_checkpoint(dir.path(), position, &sections);
         let mut file = fs::read(&path).expect("reading memory");
         let before = file.clone();
         for (at, byte) in patch {
@@ -207,9 +207,14 @@ pub fn checkpoint(input: &[u8]) {
     assert_eq!(found.position(), position);
     let mut read = Vec::new();
     while let Some(section) = found.next_section().expect("a section that was checked") {
-        read.push(section);
+        read.push(section.to_vec());
     }
     assert!(raw || read == sections);
+}
+
+fn write_checkpoint(dir: &Path, position: u64, sections: &[Vec<u8>]) {
+    let written = checkpoint::write(dir, position, |draft| sections.iter().try_for_each(|body| draft.section(body)));
+    written.expect("writing to memory");
 }
 
 /// A whole start on rows, carry-overs and a checkpoint whose checksums hold and whose content is anything: it ends in a
@@ -240,7 +245,7 @@ pub fn recovery(input: &[u8]) {
     if sections > 0 {
         let position = if bytes.byte() % 8 == 0 { bytes.number().cast_unsigned() } else { 1 };
         let sections: Vec<Vec<u8>> = (0..sections).map(|_| bytes.prefixed().to_vec()).collect();
-        checkpoint::write(dir.path(), position, &mut sections.into_iter()).expect("writing to memory");
+        write_checkpoint(dir.path(), position, &sections);
     }
     match recover(&mut journal, dir.path(), &small::settings(30 * DAY_MS)) {
         Err(error) => assert!(!error.to_string().is_empty()),

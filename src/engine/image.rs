@@ -7,7 +7,7 @@ use super::duplicates::Duplicates;
 use super::history::History;
 use super::place::Place;
 use super::tasks::Tasks;
-use super::varint::{self, Damaged};
+use super::varint::{self, Damaged, Spill};
 use super::workers::Workers;
 use super::workspace::Workspace;
 use crate::event::{AccountSid, ChannelSid, DAY_MS, Millis, TaskSid};
@@ -59,7 +59,13 @@ pub enum CarryPart {
 }
 
 impl Workspace {
+    /// Appends everything held, in a form that [`Workspace::decode`] reads back.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_in_parts(out, &mut |_| ());
+    }
+
+    /// The same, calling `spill` again and again with what there is so far, which it may take.
+    pub fn encode_in_parts(&self, out: &mut Vec<u8>, spill: &mut Spill<'_>) {
         let head = HeadRef {
             account: self.account,
             retention_ms: self.retention_ms,
@@ -76,9 +82,9 @@ impl Workspace {
         let series: Vec<&History> = self.channels.all_series().collect();
         varint::put(out, series.len() as u64);
         for series in series {
-            series.encode(out);
+            series.encode_in_parts(out, spill);
         }
-        self.duplicates.encode(out);
+        self.duplicates.encode_in_parts(out, spill);
     }
 
     pub fn decode(mut bytes: &[u8]) -> Result<Workspace, Damaged> {

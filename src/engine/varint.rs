@@ -1,5 +1,8 @@
 //! Whole numbers in as many bytes as they need, for checkpoint sections.
 
+/// Called with the bytes of a large section so far, which it may take away: so the section never lies in memory whole.
+pub type Spill<'a> = dyn FnMut(&mut Vec<u8>) + 'a;
+
 /// The bytes are not what an `encode` wrote: cut short, altered, or of another version. The caller falls back to
 /// an older checkpoint or to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, BufWriter, ErrorKind, Read, Write},
+    io::{self, BufReader, ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,12 @@ use super::{
     files,
     tile::{MAX_POSITION, sum},
 };
+
+mod draft;
+mod section;
+
+pub use draft::Draft;
+pub use section::Section;
 
 const MAGIC: [u8; 16] = *b"tasktally ckpt\0\x01";
 const PREFIX: &str = "checkpoint-";
@@ -76,13 +82,11 @@ impl Checkpoint {
     }
 
     /// The next section, in the order written; `None` after the last. Checked again, although [`latest`] did.
-    pub fn next_section(&mut self) -> Result<Option<Vec<u8>>, Flaw> {
+    pub fn next_section(&mut self) -> Result<Option<Section>, Flaw> {
         self.sections.next(|file, length| {
-            let mut section = Vec::new();
-            file.take(length).read_to_end(&mut section)?;
-            if section.len() as u64 != length {
-                return Err(Flaw::Short);
-            }
+            // No longer than the file is.
+            let mut section = Section::zeroed(usize::try_from(length).map_err(|_| Flaw::Short)?)?;
+            file.read_exact(section.bytes_mut())?;
             let sum = xxh3_64(&section);
             Ok((section, sum))
         })
@@ -90,11 +94,14 @@ impl Checkpoint {
 }
 
 /// Writes a checkpoint, makes it durable, then removes all others. An error leaves the earlier ones in place.
-pub fn write(dir: &Path, position: u64, sections: &mut dyn Iterator<Item = Vec<u8>>) -> io::Result<()> {
+pub fn write(dir: &Path, position: u64, fill: impl FnOnce(&mut Draft) -> io::Result<()>) -> io::Result<()> {
     let path = dir.join(format!("{PREFIX}{position:020}{SUFFIX}"));
     let temporary = path.with_extension("tmp");
-    let written = write_file(&temporary, position, sections).and_then(|()| fs::rename(&temporary, &path));
-    if let Err(error) = written {
+    let drafted = Draft::begin(&temporary, position).and_then(|mut draft| {
+        fill(&mut draft)?;
+        draft.finish()
+    });
+    if let Err(error) = drafted.and_then(|()| fs::rename(&temporary, &path)) {
         let _best_effort = files::remove(&temporary);
         return Err(error);
     }
@@ -105,27 +112,6 @@ pub fn write(dir: &Path, position: u64, sections: &mut dyn Iterator<Item = Vec<u
         }
     }
     remove_temporary(dir)
-}
-
-fn write_file(path: &Path, position: u64, sections: &mut dyn Iterator<Item = Vec<u8>>) -> io::Result<()> {
-    let mut file = BufWriter::with_capacity(BUFFER_BYTES, File::create(path)?);
-    file.write_all(&MAGIC)?;
-    file.write_all(&position.to_le_bytes())?;
-    file.write_all(&header_sum(position).to_le_bytes())?;
-    let (mut count, mut chain) = (0, header_sum(position));
-    for section in sections {
-        let length = section.len() as u64;
-        let section_sum = sum(b"section", &[count, length, xxh3_64(&section)]);
-        file.write_all(&length.to_le_bytes())?;
-        file.write_all(&section_sum.to_le_bytes())?;
-        file.write_all(&section)?;
-        count += 1;
-        chain = sum(b"chain", &[chain, section_sum]);
-    }
-    for number in [TRAILER, count, sum(b"trailer", &[count, chain])] {
-        file.write_all(&number.to_le_bytes())?;
-    }
-    file.into_inner()?.sync_all()
 }
 
 fn header_sum(position: u64) -> u64 {

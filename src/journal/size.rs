@@ -48,7 +48,7 @@ mod tests {
         for (name, bytes) in [("journal.db", 3), ("journal.db-wal", 4), ("dead-letters.db", 5), ("LOCK", 6)] {
             fs::write(dir.path().join(name), vec![0; bytes]).unwrap();
         }
-        checkpoint::write(dir.path(), 7, &mut std::iter::once(vec![1; 100])).unwrap();
+        checkpoint::write(dir.path(), 7, |draft| draft.section(&[1; 100])).unwrap();
         let found = OnDisk::of(dir.path()).unwrap();
         assert_eq!((found.journal_bytes, found.wal_bytes), (3, 4));
         assert!(found.checkpoint_bytes > 100 && found.checkpoint_age.unwrap() < Duration::from_secs(60), "{found:?}");

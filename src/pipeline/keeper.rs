@@ -164,10 +164,13 @@ impl Keeper {
         let (started, counted) = (Instant::now(), self.pipeline.checkpoints());
         let preface = Preface { format: FORMAT, key: self.key, retention_ms: self.settings.retention_ms };
         let preface = postcard::to_stdvec(&preface).map_err(io::Error::other)?;
-        let states = frozen.iter().flat_map(|partition| {
-            partition.workspaces.iter().map(|(sid, state)| recovery::section(*sid, partition.position, state))
+        let written = checkpoint::write(&self.dir, position, |draft| {
+            draft.section(&preface)?;
+            frozen.iter().try_for_each(|partition| {
+                let mut states = partition.workspaces.iter();
+                states.try_for_each(|(sid, state)| recovery::write_section(draft, *sid, partition.position, state))
+            })
         });
-        let written = checkpoint::write(&self.dir, position, &mut std::iter::once(preface).chain(states));
         counted.note(position, started.elapsed(), written.is_ok());
         written?;
         self.written = position;

@@ -47,8 +47,11 @@ pub fn derive(journal: &mut Journal, retention_ms: i64) -> Result<Recovered, Rec
 pub fn write_checkpoint(dir: &Path, position: u64, retention_ms: i64, state: &Recovered) -> io::Result<()> {
     let preface = Preface { format: FORMAT, key: state.key, retention_ms };
     let preface = postcard::to_stdvec(&preface).map_err(io::Error::other)?;
-    let sections = state.workspaces.iter().map(|(sid, state)| recovery::section(*sid, position, state));
-    checkpoint::write(dir, position, &mut std::iter::once(preface).chain(sections))
+    checkpoint::write(dir, position, |draft| {
+        draft.section(&preface)?;
+        let mut states = state.workspaces.iter();
+        states.try_for_each(|(sid, state)| recovery::write_section(draft, *sid, position, state))
+    })
 }
 
 /// What a carry-over tells.

@@ -1,6 +1,7 @@
 //! The way up: the newest sound checkpoint and the rows after it, or the carry-over and all rows.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use super::counted::PROGRESS;
 use super::row::{self, Entry};
 use crate::engine::{self, CarryPart, Table, Workspace, Workspaces};
 use crate::event::{Event, Millis, WorkspaceSid};
-use crate::journal::checkpoint::{self, Checkpoint};
+use crate::journal::checkpoint::{self, Checkpoint, Draft};
 use crate::journal::{AppendError, Carry, Journal, ReadError};
 
 /// How often progress is told.
@@ -183,13 +184,13 @@ pub(super) fn read_checkpoint(checkpoint: &mut Checkpoint) -> Result<(Replay, i6
     Ok((replay, preface.retention_ms))
 }
 
-/// The section of one workspace, whole up to `position`.
-pub(super) fn section(sid: WorkspaceSid, position: u64, state: &Workspace) -> Vec<u8> {
-    let mut section = Vec::new();
-    section.extend_from_slice(sid.as_bytes());
-    section.extend_from_slice(&position.to_le_bytes());
-    state.encode(&mut section);
-    section
+/// Appends the section of one workspace, whole up to `position`.
+pub(super) fn write_section(draft: &mut Draft, sid: WorkspaceSid, position: u64, state: &Workspace) -> io::Result<()> {
+    draft.section_in_parts(|section, spill| {
+        section.extend_from_slice(sid.as_bytes());
+        section.extend_from_slice(&position.to_le_bytes());
+        state.encode_in_parts(section, spill);
+    })
 }
 
 fn carried_keys(journal: &mut Journal) -> Result<(BTreeSet<Vec<u8>>, Option<Seal>), RecoveryError> {

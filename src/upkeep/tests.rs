@@ -126,7 +126,7 @@ fn the_file_is_looked_at_by_sqlite_too() {
 #[test]
 fn checkpoints_are_read_to_their_end() {
     let dir = with(|_| {});
-    checkpoint::write(dir.path(), 2, &mut [b"rubbish".to_vec()].into_iter()).unwrap();
+    checkpoint::write(dir.path(), 2, |draft| draft.section(b"rubbish")).unwrap();
     assert_found(&dir, "cannot be read");
     let path = checkpoint_of(&dir);
     let mut file = fs::read(&path).unwrap();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::hour::Hour;
 use super::node::{Branch, Child, HOURS, LEAF_MAX, Leaf, Node};
 use super::{Duplicates, ROOT_SECONDS, Root};
-use crate::engine::varint::{Damaged, put, put_signed, take, take_count, take_signed, take_up_to};
+use crate::engine::varint::{Damaged, Spill, put, put_signed, take, take_count, take_signed, take_up_to};
 use crate::event::Millis;
 
 const VERSION: u64 = 1;
@@ -22,12 +22,17 @@ impl Duplicates {
     /// Appends everything held, the key included, in a form that [`Duplicates::decode`] reads back: some 8 bytes an
     /// event.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_in_parts(out, &mut |_| ());
+    }
+
+    /// The same, calling `spill` again and again with what there is so far, which it may take.
+    pub fn encode_in_parts(&self, out: &mut Vec<u8>, spill: &mut Spill<'_>) {
         put(out, VERSION);
         put(out, self.key);
         put(out, self.roots.len() as u64);
         for root in &self.roots {
             put_signed(out, root.number);
-            put_node(out, &root.node);
+            put_node(out, spill, &root.node);
         }
     }
 
@@ -52,7 +57,7 @@ impl Duplicates {
     }
 }
 
-fn put_node(out: &mut Vec<u8>, node: &Node) {
+fn put_node(out: &mut Vec<u8>, spill: &mut Spill<'_>, node: &Node) {
     match node {
         Node::Leaf(leaf) => {
             put(out, LEAF);
@@ -64,15 +69,19 @@ fn put_node(out: &mut Vec<u8>, node: &Node) {
             put(out, branch.children.len() as u64);
             for child in &branch.children {
                 put(out, u64::from(child.start));
-                put_node(out, &child.node);
+                put_node(out, spill, &child.node);
             }
         }
         Node::Hour(hour) => {
             put(out, HOUR);
             put(out, hour.shards().len() as u64);
-            hour.shards().for_each(|shard| put_fingerprints(out, shard));
+            hour.shards().for_each(|shard| {
+                put_fingerprints(out, shard);
+                spill(out);
+            });
         }
     }
+    spill(out);
 }
 
 /// A span of this level from hour `start` on.

@@ -9,7 +9,7 @@ use super::leaf::Leaf;
 use super::node::Content;
 use super::{History, LEN_MAX, RECENT_MAX, ROOT_KEYS, ROOT_SECONDS, Recent, Root, Row};
 use crate::engine::totals::{Figure, Waits};
-use crate::engine::varint::{Damaged, put, put_signed, take, take_count, take_signed, take_up_to};
+use crate::engine::varint::{Damaged, Spill, put, put_signed, take, take_count, take_signed, take_up_to};
 use crate::event::{Millis, Second};
 
 const VERSION: u64 = 1;
@@ -17,6 +17,11 @@ const VERSION: u64 = 1;
 impl History {
     /// Appends everything held, in a form that [`History::decode`] reads back: some two bytes an event.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_in_parts(out, &mut |_| ());
+    }
+
+    /// The same, calling `spill` again and again with what there is so far, which it may take.
+    pub fn encode_in_parts(&self, out: &mut Vec<u8>, spill: &mut Spill<'_>) {
         put(out, VERSION);
         put(out, self.recent.len() as u64);
         for recent in &self.recent {
@@ -26,6 +31,7 @@ impl History {
         put(out, self.roots.len() as u64);
         for root in &self.roots {
             put_root(out, root);
+            spill(out);
         }
     }
 

@@ -27,6 +27,16 @@ fn event(n: u8, workspace: WorkspaceSid) -> Event {
     }
 }
 
+/// A checkpoint at position 1, with one workspace that is whole up to `whole_to`.
+fn write_checkpoint(dir: &Path, sid: WorkspaceSid, whole_to: u64, state: &Workspace) {
+    let preface = Preface { format: FORMAT, key: 7, retention_ms: settings().retention_ms };
+    let written = checkpoint::write(dir, 1, |draft| {
+        draft.section(&postcard::to_stdvec(&preface).unwrap())?;
+        write_section(draft, sid, whole_to, state)
+    });
+    written.unwrap();
+}
+
 #[test]
 fn a_workspace_of_a_partition_that_was_ahead_is_not_forgotten_a_second_time() {
     let dir = tempfile::tempdir().unwrap();
@@ -44,9 +54,7 @@ fn a_workspace_of_a_partition_that_was_ahead_is_not_forgotten_a_second_time() {
     // One partition had passed 3, with the workspace begun anew, and the other had passed 1.
     let mut state = Workspace::new(event(3, ahead).account, settings().retention_ms, 7);
     state.apply(&event(3, ahead), NOW);
-    let preface = Preface { format: FORMAT, key: 7, retention_ms: settings().retention_ms };
-    let sections = [postcard::to_stdvec(&preface).unwrap(), section(ahead, 3, &state)];
-    checkpoint::write(dir.path(), 1, &mut sections.into_iter()).unwrap();
+    write_checkpoint(dir.path(), ahead, 3, &state);
 
     let recovered = recover(&mut journal, dir.path(), &settings()).unwrap();
     let held = |workspace| recovered.workspaces.get(&workspace).map(|state| state.retained_events());
@@ -67,9 +75,7 @@ fn a_workspace_of_a_partition_that_was_ahead_takes_no_event_twice() {
     let mut state = Workspace::new(events[0].account, settings().retention_ms, 7);
     state.apply(&events[0], NOW);
     state.apply(&events[1], NOW);
-    let preface = Preface { format: FORMAT, key: 7, retention_ms: settings().retention_ms };
-    let sections = [postcard::to_stdvec(&preface).unwrap(), section(ahead, 2, &state)];
-    checkpoint::write(dir.path(), 1, &mut sections.into_iter()).unwrap();
+    write_checkpoint(dir.path(), ahead, 2, &state);
 
     let recovered = recover(&mut journal, dir.path(), &settings()).unwrap();
     assert_eq!(recovered.replayed, 2, "the third event and the fourth");
