@@ -103,7 +103,7 @@ async fn bench(count: usize, part: Option<&str>) {
 async fn questions(pair: &Pair, events: &Events) {
     let table = Table::begin("Questions: calls a second and server CPU a call");
     questions::realtime(&table, pair, &events.workspace_sid).await;
-    questions::cumulative(&table, pair, &events.workspace_sid).await;
+    questions::cumulative(&table, pair, events).await;
 }
 
 async fn over_http(pair: &Pair, events: &Events) {

@@ -5,12 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use prost::Message;
-use tasktally::api::proto::v1::{GetCumulativeRequest, GetRealtimeRequest};
+use tasktally::api::proto::v1::{GetCumulativeRequest, GetRealtimeRequest, WorkspaceCumulativeStatistics};
 use tasktally::bench::bare;
 
-use super::Pair;
 use super::figures::{ROUNDS, Table, median};
 use super::load::measure;
+use super::{Events, Pair};
 
 const REALTIME: &str = "/tasktally.v1.StatisticsService/GetRealtime";
 const CUMULATIVE: &str = "/tasktally.v1.StatisticsService/GetCumulative";
@@ -22,17 +22,20 @@ pub async fn realtime(table: &Table, pair: &Pair, workspace_sid: &str) {
     compare(table, pair, "GetRealtime", REALTIME, vec![question.encode_to_vec().into()]).await;
 }
 
-pub async fn cumulative(table: &Table, pair: &Pair, workspace_sid: &str) {
+pub async fn cumulative(table: &Table, pair: &Pair, events: &Events) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs() as i64;
+    let last = events.last_ms / 1000;
     let thresholds = [5, 30, 60, 120, 300, 600, 1800, 7200];
-    for (window, seconds) in [("15 min", 900), ("8 h", 8 * 3600), ("30 d", 30 * 86_400 - 4 * 3600)] {
+    // The events end before now, and intervals without any would say little; those of 30 days begin within the retention.
+    let windows = [("15 min", 900, last), ("8 h", 8 * 3600, last), ("30 d", 30 * 86_400 - 4 * 3600, now)];
+    for (window, seconds, latest) in windows {
         for split in [0, 2, 8] {
             // Edges of many intervals, none on a bound of the hierarchy but by chance.
             let question = |shift: i64| {
-                let end = now - 600 - (shift * 7919) % 7200;
+                let end = latest - 600 - (shift * 7919) % 7200;
                 let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
                 let question = GetCumulativeRequest {
-                    workspace_sid: workspace_sid.to_owned(),
+                    workspace_sid: events.workspace_sid.clone(),
                     start_time: at(end - seconds),
                     end_time: at(end),
                     split_by_wait_time: thresholds[..split].to_vec(),
@@ -41,7 +44,11 @@ pub async fn cumulative(table: &Table, pair: &Pair, workspace_sid: &str) {
                 Bytes::from(question.encode_to_vec())
             };
             let what = format!("GetCumulative, {window}, {split} thresholds");
-            compare(table, pair, &what, CUMULATIVE, (0..100).map(question).collect()).await;
+            let questions: Vec<Bytes> = (0..100).map(question).collect();
+            let answer = pair.to_ours.call(CUMULATIVE, questions[0].clone()).await;
+            let answer = WorkspaceCumulativeStatistics::decode(answer).expect("statistics");
+            assert!(answer.tasks_created > 0, "an interval without events");
+            compare(table, pair, &what, CUMULATIVE, questions).await;
         }
     }
 }
