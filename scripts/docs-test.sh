@@ -36,7 +36,8 @@ cd "$dir/reader"
 code=0
 timeout --foreground 300 bash -xeuo pipefail -c "$blocks" </dev/null || code=$?
 if [ "$code" != 0 ]; then
-  tail -n 5 "$dir"/reader/*.log
+  # None, if it was the first that failed.
+  tail -n 5 "$dir"/reader/*.log 2>/dev/null || true
   echo "FAILED: $page (exit code $code)"
   exit 1
 fi

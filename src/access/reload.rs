@@ -144,8 +144,25 @@ impl Gate {
     }
 }
 
+/// Nobody who asks waits for the next to be made: whoever follows the files is alone in replacing anything.
 fn replace<T>(place: &RwLock<Arc<T>>, next: impl FnOnce(&T) -> T) -> Arc<T> {
-    let mut place = place.write().unwrap_or_else(PoisonError::into_inner);
-    *place = Arc::new(next(&place));
-    place.clone()
+    let old = place.read().unwrap_or_else(PoisonError::into_inner).clone();
+    let next = Arc::new(next(&old));
+    *place.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_what_comes_next_to_be_made() {
+        let place = RwLock::new(Arc::new(1));
+        let next = replace(&place, |old| {
+            assert!(place.try_read().is_ok_and(|held| **held == 1), "calls read what there is meanwhile");
+            old + 1
+        });
+        assert_eq!((*next, **place.read().unwrap()), (2, 2));
+    }
 }
