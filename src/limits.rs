@@ -172,7 +172,7 @@ pub const ACTIVITIES_PER_WORKSPACE: usize = 10_000;
 /// Workers of one workspace, those deleted included, since a deletion is remembered for ever.
 pub const WORKERS_PER_WORKSPACE: usize = 1_000_000;
 
-/// Active tasks of one workspace: some 200 bytes each.
+/// Active tasks of one workspace: some 150 bytes each.
 pub const ACTIVE_TASKS_PER_WORKSPACE: usize = 5_000_000;
 
 /// Task channels of one account, over its workspaces: five in each of the workspaces that it may have.
@@ -184,7 +184,7 @@ pub const ACTIVITIES_PER_ACCOUNT: usize = 100_000;
 /// Workers of one account, over its workspaces: some 200 MB.
 pub const WORKERS_PER_ACCOUNT: usize = 2_000_000;
 
-/// Active tasks of one account, over its workspaces: some 2 GB.
+/// Active tasks of one account, over its workspaces: some 1.5 GB.
 pub const ACTIVE_TASKS_PER_ACCOUNT: usize = 10_000_000;
 
 // ---- Callers --------------------------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ pub const PAGE_ROW_BYTES: usize = 128;
 
 // ---- Watches --------------------------------------------------------------------------------------------------------
 
-/// Watchers at a time: some 7 KB each, so 140 MB.
+/// Watchers at a time: some 7 to 10 KB each, so 200 MB at most.
 pub const WATCHERS: usize = 20_000;
 
 /// Watchers of the workspaces of one account: half of all, so that one account never takes the seats of the others.

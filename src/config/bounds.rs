@@ -38,7 +38,7 @@ pub struct BoundsConfig {
     #[arg(long, env = "TASKTALLY_MAX_QUEUED_QUESTIONS", value_name = "N", default_value_t = limits::QUEUED_QUESTIONS, value_parser = number, help_heading = BOUNDS)]
     pub max_queued_questions: usize,
 
-    /// Calls of WatchRealtime and WatchStatistics at a time; some 7 KB each.
+    /// Calls of WatchRealtime and WatchStatistics at a time; some 7 to 10 KB each.
     #[arg(long, env = "TASKTALLY_MAX_WATCHERS", value_name = "N", default_value_t = limits::WATCHERS, value_parser = number, help_heading = BOUNDS)]
     pub max_watchers: usize,
 
@@ -82,7 +82,7 @@ pub struct BoundsConfig {
     #[arg(long, env = "TASKTALLY_MAX_ACTIVITIES_PER_ACCOUNT", value_name = "N", default_value_t = limits::ACTIVITIES_PER_ACCOUNT, value_parser = number, help_heading = BOUNDS)]
     pub max_activities_per_account: usize,
 
-    /// Tasks of one workspace that are active or ended lately; some 200 bytes each.
+    /// Tasks of one workspace that are active or ended lately; some 150 bytes each.
     #[arg(long, env = "TASKTALLY_MAX_TASKS_PER_WORKSPACE", value_name = "N", default_value_t = limits::ACTIVE_TASKS_PER_WORKSPACE, value_parser = number, help_heading = BOUNDS)]
     pub max_tasks_per_workspace: usize,
 

@@ -1,5 +1,6 @@
 //! The small pieces that rows are made of.
 
+use super::recent::Recent;
 use crate::engine::Table;
 use crate::event::Name;
 
@@ -22,11 +23,8 @@ pub struct Writer {
     ids: Table<u128, u64>,
     names: Table<Name, u64>,
     /// Some of the names that were written last: nearly all are among them, and need not be hashed.
-    recent: [Option<(Name, u64)>; RECENT],
+    recent: Recent<Name, u64>,
 }
-
-/// A power of two.
-const RECENT: usize = 8;
 
 impl Writer {
     /// With room for so many bytes and ids, so that neither moves as it grows.
@@ -91,16 +89,12 @@ impl Writer {
 
     pub fn maybe_name(&mut self, name: &Option<Name>) {
         let Some(name) = name else { return };
-        let last = name.as_bytes().last().copied().unwrap_or_default();
-        let place = (usize::from(last) ^ name.len()) % RECENT;
-        if let Some((recent, number)) = &self.recent[place]
-            && recent == name
-        {
+        if let Some(number) = self.recent.get(name) {
             return self.uint(*number);
         }
         let next = self.names.len() as u64 + 1;
         let number = *self.names.entry_ref(name).or_insert(next);
-        self.recent[place] = Some((name.clone(), number));
+        self.recent.put(name.clone(), number);
         if number < next {
             return self.uint(number);
         }

@@ -46,6 +46,7 @@ mod owner;
 mod partition;
 mod passed;
 mod pasts;
+mod recent;
 mod recovery;
 #[doc(hidden)] // open for fuzz/
 pub mod row;
