@@ -63,6 +63,8 @@ pub struct Book {
     by_digest: HashMap<u64, Vec<Arc<Credential>>>,
     hasher: RandomState,
     by_certificate: HashMap<String, Arc<Credential>>,
+    /// Those whose secret is slow to check: a wrong one is compared with each of these, and with no others.
+    slow: Vec<Arc<Credential>>,
     auth_tokens: HashMap<AccountSid, AuthToken>,
 }
 
@@ -100,7 +102,7 @@ impl Book {
                 return Err(fault(format!("more than {} credentials", limits::CREDENTIALS)));
             }
             let is_slow = matches!(credential.proof, Proof::Argon2(_));
-            if is_slow && book.slow_ones(None).len() == limits::ARGON2_CREDENTIALS {
+            if is_slow && book.slow.len() == limits::ARGON2_CREDENTIALS {
                 let most = limits::ARGON2_CREDENTIALS;
                 return Err(fault(format!("more than {most} credentials with argon2; use sha256 for tokens")));
             }
@@ -115,8 +117,7 @@ impl Book {
         match proof {
             Proof::Sha256(sum) => self.by_digest.get(&self.hasher.hash_one(sum))?.iter().find(is_it),
             Proof::Certificate(name) => self.by_certificate.get(name),
-            // Of these there are sixteen at most.
-            Proof::Argon2(_) => self.all.iter().find(is_it),
+            Proof::Argon2(_) => self.slow.iter().find(is_it),
         }
     }
 
@@ -142,7 +143,7 @@ impl Book {
             Proof::Certificate(name) => {
                 self.by_certificate.insert(name.clone(), credential.clone());
             }
-            Proof::Argon2(_) => {}
+            Proof::Argon2(_) => self.slow.push(credential.clone()),
         }
         self.all.push(credential);
     }
@@ -196,10 +197,9 @@ impl Book {
 
     /// Those whose secret is slow to check: the one of this name if there is one, else all.
     pub(super) fn slow_ones(&self, user: Option<&str>) -> Vec<Arc<Credential>> {
-        let slow = || self.all.iter().filter(|credential| matches!(credential.proof, Proof::Argon2(_)));
-        match slow().find(|credential| Some(&*credential.name) == user) {
+        match self.slow.iter().find(|credential| Some(&*credential.name) == user) {
             Some(named) => vec![named.clone()],
-            None => slow().cloned().collect(),
+            None => self.slow.clone(),
         }
     }
 }

@@ -78,11 +78,11 @@ impl Kept {
         stamped: &Stamped<Arc<Realtime>>,
         write: impl FnOnce() -> Sheet,
     ) -> Written {
-        let place = self.hasher.hash_one((workspace, &channel)) as usize % self.places.len();
+        let place = &self.places[self.hasher.hash_one((workspace, &channel)) as usize % self.places.len()];
         // Whole at every moment, so that a panic elsewhere does not spoil it.
-        let mut place = self.places[place].lock().unwrap_or_else(PoisonError::into_inner);
+        let held = || place.lock().unwrap_or_else(PoisonError::into_inner);
         let moment = Moment::of(stamped);
-        if let Some(answer) = &*place
+        if let Some(answer) = &*held()
             && answer.workspace == workspace
             && answer.channel == channel
             && answer.moment == moment
@@ -90,10 +90,11 @@ impl Kept {
         {
             return answer.written.clone();
         }
+        // A large one takes milliseconds, which others must not wait for; that two write the same at once is rare.
         let written = Written::from(write());
         if written.text.len() <= limits::WRITTEN_ANSWER_BYTES {
             let figures = stamped.answer.clone();
-            *place = Some(Answer { workspace, channel, figures, moment, written: written.clone() });
+            *held() = Some(Answer { workspace, channel, figures, moment, written: written.clone() });
         }
         written
     }

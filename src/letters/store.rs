@@ -3,6 +3,8 @@
 //! Raw texts have a table of their own: looking through letters does not read them. `owners` has the sums of each
 //! account, so that no bound has to be counted.
 
+use std::collections::BTreeSet;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 use xxhash_rust::xxh3::xxh3_128;
@@ -58,14 +60,12 @@ impl Store {
     /// Keeps the letters, and answers how many others had to go for them.
     pub(super) fn keep(&mut self, letters: &[Letter], bounds: &Bounds) -> Result<u64, Trouble> {
         let transaction = self.db.transaction()?;
-        let mut owners = Vec::new();
+        let mut owners = BTreeSet::new();
         for letter in letters {
             let owner = owner(letter.scope);
             if !is_repeated(&transaction, &owner, letter)? {
                 insert(&transaction, &owner, letter)?;
-                if !owners.contains(&owner) {
-                    owners.push(owner);
-                }
+                owners.insert(owner);
             }
         }
         let mut pushed_out = 0;
@@ -219,8 +219,8 @@ fn insert(transaction: &Transaction<'_>, owner: &[u8], letter: &Letter) -> rusql
     Ok(())
 }
 
-/// Removes one, if it is there. Answers its owner.
-fn remove(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+/// Removes one, if it is there. Answers its owner and its bytes.
+fn remove(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<(Vec<u8>, i64)>> {
     let mut delete = transaction.prepare_cached("DELETE FROM letters WHERE id = ?1 RETURNING owner, bytes")?;
     let gone = delete.query_row([id], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?))).optional()?;
     let Some((owner, bytes)) = gone else { return Ok(None) };
@@ -228,7 +228,7 @@ fn remove(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<Option<Vec
     let mut sum =
         transaction.prepare_cached("UPDATE owners SET letters = letters - 1, bytes = bytes - ?2 WHERE owner = ?1")?;
     sum.execute(params![owner, bytes])?;
-    Ok(Some(owner))
+    Ok(Some((owner, bytes)))
 }
 
 /// Drops the oldest, of one owner or of all, until the rest is within the bounds or is one.
@@ -238,8 +238,9 @@ fn make_room(
     (most, most_bytes): (usize, usize),
 ) -> rusqlite::Result<u64> {
     let mut dropped = 0;
+    // Summed once: the sum of all is one of as many rows as there are accounts.
+    let Totals { mut letters, mut bytes, .. } = totals_of(transaction, owner)?;
     loop {
-        let Totals { letters, bytes, .. } = totals_of(transaction, owner)?;
         if letters <= 1 || (letters <= most as u64 && bytes <= most_bytes as u64) {
             return Ok(dropped);
         }
@@ -249,10 +250,12 @@ fn make_room(
                 .query_row([owner], |row| row.get(0))?,
             None => transaction.prepare_cached("SELECT min(id) FROM letters")?.query_row([], |row| row.get(0))?,
         };
-        let owner = remove(transaction, oldest)?;
+        let Some((gone_from, gone_bytes)) = remove(transaction, oldest)? else { return Ok(dropped) };
         transaction
             .prepare_cached("UPDATE owners SET pushed_out = pushed_out + 1 WHERE owner = ?1")?
-            .execute([owner])?;
+            .execute([gone_from])?;
+        letters -= 1;
+        bytes = bytes.saturating_sub(gone_bytes.cast_unsigned());
         dropped += 1;
     }
 }

@@ -1,6 +1,6 @@
 //! Where published answers stand: put there by the owners, looked up by readers.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::topic::Topic;
 use crate::engine::{ChannelFilter, Table};
@@ -12,42 +12,50 @@ const WANTED_FOR_MS: i64 = MINUTE_MS;
 /// The topics of one partition. The owner alone writes; readers hold the lock for one look-up.
 #[derive(Clone, Default)]
 pub struct Shelf {
-    topics: Arc<RwLock<Table<WorkspaceSid, Vec<Arc<Topic>>>>>,
+    standing: Arc<RwLock<Standing>>,
+}
+
+#[derive(Default)]
+struct Standing {
+    topics: Table<WorkspaceSid, Vec<Arc<Topic>>>,
+    /// How many there are, since each answer that is not there asks for it.
+    count: usize,
 }
 
 impl Shelf {
     pub fn find(&self, workspace: WorkspaceSid, filter: &ChannelFilter) -> Option<Arc<Topic>> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.get(&workspace)?.iter().find(|topic| topic.filter == *filter).cloned()
+        self.read().topics.get(&workspace)?.iter().find(|topic| topic.filter == *filter).cloned()
     }
 
     pub fn topics_of(&self, workspace: WorkspaceSid) -> Vec<Arc<Topic>> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.get(&workspace).cloned().unwrap_or_default()
+        self.read().topics.get(&workspace).cloned().unwrap_or_default()
     }
 
     pub fn watched(&self) -> Vec<Arc<Topic>> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.values().flatten().filter(|topic| topic.is_watched()).cloned().collect()
+        self.read().topics.values().flatten().filter(|topic| topic.is_watched()).cloned().collect()
     }
 
     pub fn put(&self, topic: Topic) -> Arc<Topic> {
         let topic = Arc::new(topic);
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        topics.entry(topic.workspace).or_default().push(topic.clone());
+        let mut standing = self.write();
+        standing.topics.entry(topic.workspace).or_default().push(topic.clone());
+        standing.count += 1;
         topic
     }
 
     /// Takes away all that stands there of a workspace.
     pub fn remove(&self, workspace: WorkspaceSid) -> Vec<Arc<Topic>> {
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        topics.remove(&workspace).unwrap_or_default()
+        let mut standing = self.write();
+        let removed = standing.topics.remove(&workspace).unwrap_or_default();
+        standing.count -= removed.len();
+        removed
     }
 
     /// Keeps what somebody holds, and of the rest, for each workspace, at most so many that were read lately.
     pub fn drop_unwanted(&self, now: Millis, most_unheld: usize) {
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        topics.retain(|_, of_workspace| {
+        let mut standing = self.write();
+        let mut count = 0;
+        standing.topics.retain(|_, of_workspace| {
             let mut unheld = 0;
             of_workspace.retain(|topic| {
                 // A topic in somebody's hands may be about to be watched, so it stays.
@@ -56,12 +64,21 @@ impl Shelf {
                 unheld += usize::from(!is_held && is_wanted);
                 is_held || is_wanted
             });
+            count += of_workspace.len();
             !of_workspace.is_empty()
         });
+        standing.count = count;
     }
 
     pub fn len(&self) -> usize {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.values().map(Vec::len).sum()
+        self.read().count
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Standing> {
+        self.standing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Standing> {
+        self.standing.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
