@@ -148,9 +148,9 @@ impl Book {
         self.all.push(credential);
     }
 
-    /// The same people as this book, with what was begun under `old` still going on for everyone who did not change, and
-    /// ended for the others.
-    pub(super) fn after(self, old: &Book) -> Book {
+    /// The same people as this book, with what was begun under `old` still going on for everyone who did not change; and
+    /// what is to be cancelled of the others, once nobody finds them any more.
+    pub(super) fn after(self, old: &Book) -> (Book, Vec<CancellationToken>) {
         let mut book = Book { auth_tokens: self.auth_tokens, ..Book::default() };
         let mut gone: HashMap<&str, &Arc<Credential>> = old.all.iter().map(|old| (&*old.name, old)).collect();
         for new in self.all {
@@ -158,8 +158,8 @@ impl Book {
             let same = if is_same { gone.remove(&*new.name) } else { None };
             book.add(same.cloned().unwrap_or(new));
         }
-        gone.into_values().for_each(|gone| gone.taken_away.cancel());
-        book
+        let ends = gone.into_values().map(|gone| gone.taken_away.clone()).collect();
+        (book, ends)
     }
 
     pub fn len(&self) -> usize {

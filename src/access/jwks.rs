@@ -105,18 +105,18 @@ impl KeySet {
         }
     }
 
-    /// As this set, with what was begun under keys that `old` had too still going on, and ended under those that are gone.
-    pub(super) fn after(mut self, old: &KeySet) -> KeySet {
+    /// As this set, with what was begun under keys that `old` had too still going on; and what is to be cancelled of those
+    /// that are gone, once nobody finds them any more.
+    pub(super) fn after(mut self, old: &KeySet) -> (KeySet, Vec<CancellationToken>) {
         for new in &mut self.keys {
             let same = old.keys.iter().find(|old| old.id == new.id && old.material == new.material);
             if let Some(same) = same {
                 *new = same.clone();
             }
         }
-        for gone in old.keys.iter().filter(|old| !self.keys.iter().any(|new| Arc::ptr_eq(old, new))) {
-            gone.taken_away.cancel();
-        }
-        self
+        let gone = old.keys.iter().filter(|old| !self.keys.iter().any(|new| Arc::ptr_eq(old, new)));
+        let ends = gone.map(|gone| gone.taken_away.clone()).collect();
+        (self, ends)
     }
 
     pub fn len(&self) -> usize {

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::book::Book;
 use super::jwks::KeySet;
@@ -144,11 +145,14 @@ impl Gate {
     }
 }
 
-/// Nobody who asks waits for the next to be made: whoever follows the files is alone in replacing anything.
-fn replace<T>(place: &RwLock<Arc<T>>, next: impl FnOnce(&T) -> T) -> Arc<T> {
+/// Nobody who asks waits for the next to be made, and nobody finds what has ended: whoever is sent away by a cancellation,
+/// and comes back at once, finds the next. Whoever follows the files is alone in replacing anything.
+fn replace<T>(place: &RwLock<Arc<T>>, next: impl FnOnce(&T) -> (T, Vec<CancellationToken>)) -> Arc<T> {
     let old = place.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let next = Arc::new(next(&old));
+    let (next, ends) = next(&old);
+    let next = Arc::new(next);
     *place.write().unwrap_or_else(PoisonError::into_inner) = next.clone();
+    ends.iter().for_each(CancellationToken::cancel);
     next
 }
 
@@ -159,10 +163,11 @@ mod tests {
     #[test]
     fn nobody_waits_for_what_comes_next_to_be_made() {
         let place = RwLock::new(Arc::new(1));
+        let end = CancellationToken::new();
         let next = replace(&place, |old| {
             assert!(place.try_read().is_ok_and(|held| **held == 1), "calls read what there is meanwhile");
-            old + 1
+            (old + 1, vec![end.clone()])
         });
-        assert_eq!((*next, **place.read().unwrap()), (2, 2));
+        assert_eq!((*next, **place.read().unwrap(), end.is_cancelled()), (2, 2, true));
     }
 }

@@ -1,7 +1,4 @@
 //! Credentials files: what is taken, and where it says that something is wrong.
-
-use std::sync::Arc;
-
 use crate::access::book::Book;
 use crate::access::issue;
 use crate::limits;
@@ -154,7 +151,9 @@ fn a_later_file_keeps_what_did_not_change_and_ends_the_rest() {
         "\"changes\"\naccount = \"all\"\nroles = [\"read\"]",
         "\"changes\"\naccount = \"all\"\nroles = [\"admin\"]",
     ));
-    let new = Arc::new(next.after(&old));
+    let (new, ends) = next.after(&old);
+    assert!(before.iter().all(|token| !token.is_cancelled()), "not before the new book is there");
+    ends.iter().for_each(|end| end.cancel());
     assert_eq!(before.iter().map(|token| token.is_cancelled()).collect::<Vec<_>>(), [false, true, true]);
     assert!(new.credentials().all(|one| !one.taken_away.is_cancelled()));
 }

@@ -1,6 +1,7 @@
 //! Facts dated ahead of the clock, which may yet turn out to belong to another life.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::life::Fact;
 use crate::engine::parted::Parted;
@@ -23,8 +24,8 @@ pub struct Ahead {
 }
 
 /// By task: senders decide how many there are, and each end at the edge of the retention asks for those of its own.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(from = "Vec<(TaskSid, Fact)>", into = "Vec<(TaskSid, Fact)>")]
+#[derive(Clone, Default, Deserialize)]
+#[serde(from = "Vec<(TaskSid, Fact)>")]
 struct Facts {
     of_task: Parted<TaskSid, Vec<Fact>>,
     count: usize,
@@ -60,8 +61,10 @@ impl Ahead {
         moment < self.latest && self.facts.of(task).iter().any(|fact| fact.place.at() > moment)
     }
 
-    pub fn of(&self, task: TaskSid) -> Vec<Fact> {
-        self.facts.of(task).to_vec()
+    /// Those about the task that are dated after `beyond`, and not after `until`.
+    pub fn of(&self, task: TaskSid, beyond: Millis, until: Millis) -> Vec<Fact> {
+        let within = |fact: &&Fact| beyond < fact.place.at() && fact.place.at() <= until;
+        self.facts.of(task).iter().filter(within).copied().collect()
     }
 
     /// Drops what admission has passed.
@@ -74,7 +77,12 @@ const LEAST_ROOM: usize = 16;
 
 impl Facts {
     fn add(&mut self, task: TaskSid, fact: Fact) {
-        self.of_task.get_or_default(task).push(fact);
+        let facts = self.of_task.get_or_default(task);
+        // Nearly always it stays the only one.
+        if facts.is_empty() {
+            facts.reserve_exact(1);
+        }
+        facts.push(fact);
         self.count += 1;
     }
 
@@ -107,10 +115,14 @@ impl From<Vec<(TaskSid, Fact)>> for Facts {
     }
 }
 
-impl From<Facts> for Vec<(TaskSid, Fact)> {
-    fn from(facts: Facts) -> Self {
-        let of_task = facts.of_task.iter();
-        of_task.flat_map(|(task, facts)| facts.iter().map(|fact| (*task, *fact))).collect()
+/// As pairs of task and fact, whatever they lie in.
+impl Serialize for Facts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut pairs = serializer.serialize_seq(Some(self.count))?;
+        for (task, facts) in self.of_task.iter() {
+            facts.iter().try_for_each(|fact| pairs.serialize_element(&(task, fact)))?;
+        }
+        pairs.end()
     }
 }
 
@@ -146,10 +158,13 @@ mod tests {
             ahead.take(task(at as u8 % 4), fact(at), Millis(0));
         }
         ahead.take(task(9), fact(40), Millis(50));
-        assert!(ahead.of(task(9)).is_empty(), "it was not ahead");
+        assert!(ahead.of(task(9), Millis(0), Millis::MAX).is_empty(), "it was not ahead");
         ahead.forget();
-        let dates = |of: &Ahead, n: u8| of.of(task(n)).iter().map(|fact| fact.place.at().0).collect::<Vec<_>>();
+        let dates = |of: &Ahead, n: u8| {
+            of.of(task(n), Millis(0), Millis::MAX).iter().map(|fact| fact.place.at().0).collect::<Vec<_>>()
+        };
         assert_eq!(dates(&ahead, 1), (51..=100).filter(|at| at % 4 == 1).collect::<Vec<_>>());
+        assert_eq!(ahead.of(task(1), Millis(57), Millis(65)).len(), 2, "61 and 65, not 57");
         assert!(ahead.has_beyond(task(0), Millis(99)) && !ahead.has_beyond(task(0), Millis(100)));
         assert!(ahead.has_beyond(task(3), Millis(98)) && !ahead.has_beyond(task(3), Millis(99)));
         let again: Ahead = postcard::from_bytes(&postcard::to_stdvec(&ahead).unwrap()).unwrap();

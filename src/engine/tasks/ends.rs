@@ -36,19 +36,16 @@ impl Ends {
         self.last.insert(task, end);
     }
 
-    /// Takes a fact that belongs to a life before the last one. `None`: it belongs to no such life. `Some(true)`: it
-    /// moved that life's end to an earlier moment.
-    pub fn join_earlier_life(&mut self, task: TaskSid, fact: &Fact, retention_ms: i64) -> Option<bool> {
+    /// Takes a fact that belongs to a life before the last one. `None`: it belongs to no such life. `Some(Some(_))`: it
+    /// moved that life's end from there to its own, earlier moment.
+    pub fn join_earlier_life(&mut self, task: TaskSid, fact: &Fact, retention_ms: i64) -> Option<Option<Millis>> {
         if self.earlier.is_empty() {
             return None;
         }
         let ends = self.earlier.get_mut(&task)?;
         let end = ends.iter_mut().find(|end| fact.place.at() <= end.plus(retention_ms))?;
         let moves = fact.ends() && fact.place.at() < *end;
-        if moves {
-            *end = fact.place.at();
-        }
-        Some(moves)
+        Some(moves.then(|| std::mem::replace(end, fact.place.at())))
     }
 
     /// The end of the earlier life that an event at `at` belongs to.

@@ -63,8 +63,9 @@ impl Tasks {
     fn join(&mut self, task: TaskSid, fact: Fact, line: Millis) {
         let at = fact.place.at();
         if let Some(moved) = self.ends.join_earlier_life(task, &fact, self.retention_ms) {
-            if moved {
-                self.rejoin_ahead(task, line);
+            if let Some(end_before) = moved {
+                let until = end_before.plus(self.retention_ms);
+                self.rejoin_ahead(task, at.plus(self.retention_ms), until, line);
             }
             return;
         }
@@ -119,15 +120,17 @@ impl Tasks {
     /// end belong to the next life.
     fn split_life(&mut self, task: TaskSid, end: Option<Millis>, line: Millis) {
         let Some(end) = end else { return };
-        if self.ahead.has_beyond(task, end.plus(self.retention_ms)) {
+        let beyond = end.plus(self.retention_ms);
+        if self.ahead.has_beyond(task, beyond) {
             self.close_life(task, end);
-            self.rejoin_ahead(task, line);
+            self.rejoin_ahead(task, beyond, Millis::MAX, line);
         }
     }
 
-    /// Joining a fact twice changes nothing, so all of the task's facts ahead may simply be joined again.
-    fn rejoin_ahead(&mut self, task: TaskSid, line: Millis) {
-        for fact in self.ahead.of(task) {
+    /// Joins again the task's facts ahead that were of a life until now: dated after `beyond`, which its end no longer
+    /// reaches, and not after `until`, which it did. Joining a fact twice changes nothing.
+    fn rejoin_ahead(&mut self, task: TaskSid, beyond: Millis, until: Millis, line: Millis) {
+        for fact in self.ahead.of(task, beyond, until) {
             self.join(task, fact, line);
         }
     }
