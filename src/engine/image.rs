@@ -15,9 +15,6 @@ use crate::event::{AccountSid, ChannelSid, DAY_MS, Millis, TaskSid};
 /// The format of both. A checkpoint of another format is thrown away; a carry-over must always be readable.
 const VERSION: u8 = 1;
 
-/// What is handed on at a time of a head, which may have millions of tasks.
-const HEAD_PART_BYTES: usize = 1 << 16;
-
 /// Far beyond any setting: a hundred years.
 const LONGEST_RETENTION_MS: i64 = 36_525 * DAY_MS;
 
@@ -81,11 +78,9 @@ impl Workspace {
         let head = to_bytes(&head);
         out.push(VERSION);
         varint::put(out, head.len() as u64);
-        for part in head.chunks(HEAD_PART_BYTES) {
-            out.extend_from_slice(part);
-            spill(out);
-        }
+        out.extend_from_slice(&head);
         drop(head);
+        spill(out);
         let series: Vec<&History> = self.channels.all_series().collect();
         varint::put(out, series.len() as u64);
         for series in series {
