@@ -67,7 +67,7 @@ impl PartialOrd for Place {
 
 impl Place {
     /// The moment of an event is always within [`Millis::MIN`] and [`Millis::MAX`].
-    fn new(at: Millis, version: i64, rank: u8, event: EventSid) -> Place {
+    pub(in crate::engine) fn new(at: Millis, version: i64, rank: u8, event: EventSid) -> Place {
         let since_first = at.0.clamp(Millis::MIN.0, Millis::MAX.0).abs_diff(Millis::MIN.0);
         let moment_and_rank = NonZeroU64::MIN | since_first << (RANK_BITS + 1) | u64::from(rank) << 1;
         Place { moment_and_rank, version, event }

@@ -130,21 +130,11 @@ impl Serialize for Facts {
 mod tests {
     use super::*;
     use crate::engine::place::Place;
-    use crate::event::{AccountSid, Event, EventKind, EventSid, WorkspaceSid};
+    use crate::event::EventSid;
 
     fn fact(at: i64) -> Fact {
-        let event = Event {
-            sid: EventSid::from_bytes(u128::from(at.unsigned_abs()).to_be_bytes()),
-            kind: EventKind::TaskUpdated,
-            at: Millis(at),
-            account: AccountSid::from_bytes([1; 16]),
-            workspace: WorkspaceSid::from_bytes([1; 16]),
-            task: None,
-            reservation: None,
-            worker: None,
-            activity: None,
-        };
-        Fact { place: Place::of_task(&event, 0), deletes: false, shape: None }
+        let event = EventSid::from_bytes(u128::from(at.unsigned_abs()).to_be_bytes());
+        Fact { place: Place::new(Millis(at), 0, 0, event), deletes: false, shape: None }
     }
 
     fn task(n: u8) -> TaskSid {

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{BUFFER_BYTES, MAGIC, TRAILER, header_sum};
 use crate::journal::tile::sum;
@@ -31,9 +31,7 @@ impl Draft {
 
     /// Appends a section.
     pub fn section(&mut self, body: &[u8]) -> io::Result<()> {
-        let mut hash = Xxh3::new();
-        hash.update(body);
-        self.head(body.len() as u64, &hash)?;
+        self.head(body.len() as u64, xxh3_64(body))?;
         self.file.write_all(body)
     }
 
@@ -54,8 +52,8 @@ impl Draft {
     }
 
     /// The length and the checksum that stand before a section.
-    fn head(&mut self, length: u64, hash: &Xxh3) -> io::Result<()> {
-        let stored = sum(b"section", &[self.sections, length, hash.digest()]);
+    fn head(&mut self, length: u64, body_sum: u64) -> io::Result<()> {
+        let stored = sum(b"section", &[self.sections, length, body_sum]);
         self.sections += 1;
         self.chain = sum(b"chain", &[self.chain, stored]);
         self.file.write_all(&length.to_le_bytes())?;
@@ -105,7 +103,7 @@ impl Parts<'_> {
         let Some(start) = self.start else { return self.draft.section(&rest) };
         self.append(&rest)?;
         self.draft.file.seek(SeekFrom::Start(start))?;
-        self.draft.head(self.length, &self.hash)?;
+        self.draft.head(self.length, self.hash.digest())?;
         self.draft.file.seek(SeekFrom::End(0))?;
         Ok(())
     }
