@@ -13,11 +13,10 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use super::Settings;
 use super::ask::Frozen;
 use super::handle::Pipeline;
-use super::recovery::{self, FORMAT, Preface};
+use super::recovery;
 use super::store::{CarriedPart, Chore, horizon};
 use crate::engine::{self, CarryPart, Workspace};
 use crate::event::{HOUR_MS, Millis, WorkspaceSid};
-use crate::journal::checkpoint;
 
 /// How often rows are dropped. They are worth nothing once too old, so there is no hurry.
 const PRUNE_EVERY_MS: i64 = HOUR_MS;
@@ -162,15 +161,11 @@ impl Keeper {
 
     fn write_checkpoint(&mut self, frozen: &[Frozen], position: u64) -> io::Result<()> {
         let (started, counted) = (Instant::now(), self.pipeline.checkpoints());
-        let preface = Preface { format: FORMAT, key: self.key, retention_ms: self.settings.retention_ms };
-        let preface = postcard::to_stdvec(&preface).map_err(io::Error::other)?;
-        let written = checkpoint::write(&self.dir, position, |draft| {
-            draft.section(&preface)?;
-            frozen.iter().try_for_each(|partition| {
-                let mut states = partition.workspaces.iter();
-                states.try_for_each(|(sid, state)| recovery::write_section(draft, *sid, partition.position, state))
-            })
-        });
+        let workspaces = frozen
+            .iter()
+            .flat_map(|partition| partition.workspaces.iter().map(|(sid, state)| (*sid, partition.position, state)));
+        let written =
+            recovery::write_checkpoint(&self.dir, position, (self.key, self.settings.retention_ms), workspaces);
         counted.note(position, started.elapsed(), written.is_ok());
         written?;
         self.written = position;

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use super::recovery::{self, FORMAT, Preface, Recovered, RecoveryError, Replay, Seal};
+use super::recovery::{self, Recovered, RecoveryError, Replay, Seal};
 use crate::engine::{CarryPart, ChannelFilter, Workspace, Workspaces};
 use crate::event::{AccountSid, HOUR_MS, Millis, SecondRange, WorkspaceSid};
-use crate::journal::checkpoint::{self, Checkpoint};
+use crate::journal::checkpoint::Checkpoint;
 use crate::journal::{Carry, Journal};
 
 /// Thresholds at which waits are compared, in seconds.
@@ -45,13 +45,8 @@ pub fn derive(journal: &mut Journal, retention_ms: i64) -> Result<Recovered, Rec
 
 /// Makes this state, which is whole up to `position`, the one checkpoint of the directory.
 pub fn write_checkpoint(dir: &Path, position: u64, retention_ms: i64, state: &Recovered) -> io::Result<()> {
-    let preface = Preface { format: FORMAT, key: state.key, retention_ms };
-    let preface = postcard::to_stdvec(&preface).map_err(io::Error::other)?;
-    checkpoint::write(dir, position, |draft| {
-        draft.section(&preface)?;
-        let mut states = state.workspaces.iter();
-        states.try_for_each(|(sid, state)| recovery::write_section(draft, *sid, position, state))
-    })
+    let workspaces = state.workspaces.iter().map(|(sid, state)| (*sid, position, &**state));
+    recovery::write_checkpoint(dir, position, (state.key, retention_ms), workspaces)
 }
 
 /// What a carry-over tells.

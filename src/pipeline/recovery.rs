@@ -1,7 +1,6 @@
 //! The way up: the newest sound checkpoint and the rows after it, or the carry-over and all rows.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,8 +11,12 @@ use super::counted::PROGRESS;
 use super::row::{self, Entry};
 use crate::engine::{self, CarryPart, Table, Workspace, Workspaces};
 use crate::event::{Event, Millis, WorkspaceSid};
-use crate::journal::checkpoint::{self, Checkpoint, Draft};
+use crate::journal::checkpoint::{self, Checkpoint};
 use crate::journal::{AppendError, Carry, Journal, ReadError};
+
+mod sections;
+
+pub(super) use sections::{read_checkpoint, write_checkpoint};
 
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -91,16 +94,6 @@ impl Seal {
     }
 }
 
-/// What a checkpoint says before its workspaces.
-#[derive(serde::Serialize, serde::Deserialize)]
-pub(super) struct Preface {
-    pub format: u32,
-    pub key: u64,
-    pub retention_ms: i64,
-}
-
-pub(super) const FORMAT: u32 = 1;
-
 /// Derives the state from the journal. Tells its progress in the log.
 pub fn recover(journal: &mut Journal, dir: &Path, settings: &Settings) -> Result<Recovered, RecoveryError> {
     let retention_ms = settings.retention_ms;
@@ -161,36 +154,6 @@ fn from_checkpoint(mut checkpoint: Checkpoint, retention_ms: i64) -> Option<(Rep
             None
         }
     }
-}
-
-/// The state that a checkpoint holds, and the retention that it was written under.
-pub(super) fn read_checkpoint(checkpoint: &mut Checkpoint) -> Result<(Replay, i64), String> {
-    let mut next = || checkpoint.next_section().map_err(|flaw| flaw.to_string());
-    let preface = next()?.ok_or("it is empty")?;
-    let preface: Preface = postcard::from_bytes(&preface).map_err(|error| error.to_string())?;
-    if preface.format != FORMAT {
-        return Err(format!("it has format {}, this version reads {FORMAT}", preface.format));
-    }
-    let mut replay = Replay::new(preface.key, false);
-    while let Some(section) = next()? {
-        let (prefix, state) = section.split_at_checked(24).ok_or("a section is cut short")?;
-        let (sid, position) = prefix.split_at(16);
-        let sid = WorkspaceSid::from_bytes(sid.try_into().map_err(|_| "a section without a sid")?);
-        let position = u64::from_le_bytes(position.try_into().map_err(|_| "a section without a position")?);
-        let state = Workspace::decode(state).map_err(|damage| damage.to_string())?;
-        replay.workspaces.insert(sid, Box::new(state));
-        replay.whole_to.insert(sid, position);
-    }
-    Ok((replay, preface.retention_ms))
-}
-
-/// Appends the section of one workspace, whole up to `position`.
-pub(super) fn write_section(draft: &mut Draft, sid: WorkspaceSid, position: u64, state: &Workspace) -> io::Result<()> {
-    draft.section_in_parts(|section, spill| {
-        section.extend_from_slice(sid.as_bytes());
-        section.extend_from_slice(&position.to_le_bytes());
-        state.encode_in_parts(section, spill);
-    })
 }
 
 fn carried_keys(journal: &mut Journal) -> Result<(BTreeSet<Vec<u8>>, Option<Seal>), RecoveryError> {

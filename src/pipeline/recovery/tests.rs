@@ -28,13 +28,8 @@ fn event(n: u8, workspace: WorkspaceSid) -> Event {
 }
 
 /// A checkpoint at position 1, with one workspace that is whole up to `whole_to`.
-fn write_checkpoint(dir: &Path, sid: WorkspaceSid, whole_to: u64, state: &Workspace) {
-    let preface = Preface { format: FORMAT, key: 7, retention_ms: settings().retention_ms };
-    let written = checkpoint::write(dir, 1, |draft| {
-        draft.section(&postcard::to_stdvec(&preface).unwrap())?;
-        write_section(draft, sid, whole_to, state)
-    });
-    written.unwrap();
+fn checkpoint_of(dir: &Path, sid: WorkspaceSid, whole_to: u64, state: &Workspace) {
+    write_checkpoint(dir, 1, (7, settings().retention_ms), std::iter::once((sid, whole_to, state))).unwrap();
 }
 
 #[test]
@@ -54,7 +49,7 @@ fn a_workspace_of_a_partition_that_was_ahead_is_not_forgotten_a_second_time() {
     // One partition had passed 3, with the workspace begun anew, and the other had passed 1.
     let mut state = Workspace::new(event(3, ahead).account, settings().retention_ms, 7);
     state.apply(&event(3, ahead), NOW);
-    write_checkpoint(dir.path(), ahead, 3, &state);
+    checkpoint_of(dir.path(), ahead, 3, &state);
 
     let recovered = recover(&mut journal, dir.path(), &settings()).unwrap();
     let held = |workspace| recovered.workspaces.get(&workspace).map(|state| state.retained_events());
@@ -75,7 +70,7 @@ fn a_workspace_of_a_partition_that_was_ahead_takes_no_event_twice() {
     let mut state = Workspace::new(events[0].account, settings().retention_ms, 7);
     state.apply(&events[0], NOW);
     state.apply(&events[1], NOW);
-    write_checkpoint(dir.path(), ahead, 2, &state);
+    checkpoint_of(dir.path(), ahead, 2, &state);
 
     let recovered = recover(&mut journal, dir.path(), &settings()).unwrap();
     assert_eq!(recovered.replayed, 2, "the third event and the fourth");
