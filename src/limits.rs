@@ -169,6 +169,10 @@ pub const CHANNELS_PER_WORKSPACE: usize = 1_000;
 /// Activities of one workspace. A row of every real-time answer each.
 pub const ACTIVITIES_PER_WORKSPACE: usize = 10_000;
 
+/// Priorities that the active tasks of one workspace have. A row of every real-time answer each; routers have some ten,
+/// and those that raise them as tasks wait some hundreds.
+pub const PRIORITIES_PER_WORKSPACE: usize = 10_000;
+
 /// Workers of one workspace, those deleted included, since a deletion is remembered for ever.
 pub const WORKERS_PER_WORKSPACE: usize = 1_000_000;
 

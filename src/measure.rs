@@ -55,7 +55,7 @@ impl Counts {
 }
 
 /// The bounds by which something is refused, by the names that errors have for them.
-pub const LIMITS: [&str; 26] = [
+pub const LIMITS: [&str; 27] = [
     "body_timeout",
     "credential_checks",
     "dead_letter_calls",
@@ -69,6 +69,7 @@ pub const LIMITS: [&str; 26] = [
     "max_ingest_bytes",
     "max_message_bytes",
     "max_name_bytes",
+    "max_priorities_per_workspace",
     "max_queued_events",
     "max_queued_questions",
     "max_tasks_per_account",

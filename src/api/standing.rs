@@ -15,8 +15,8 @@ use super::{Api, caller, permit};
 use crate::event::Millis;
 use crate::letters::Totals;
 use crate::pipeline::{
-    ACTIVITIES, AskError, CHANNELS, Clock as _, GrowthLimits, Holdings, Part, Reading, Role, Row, Scope, SystemClock,
-    TASKS, WORKERS,
+    ACTIVITIES, AskError, CHANNELS, Clock as _, GrowthLimits, Holdings, PRIORITIES, Part, Reading, Role, Row, Scope,
+    SystemClock, TASKS, WORKERS,
 };
 
 /// What the process is and may, told once.
@@ -141,11 +141,12 @@ impl Told<'_> {
     /// The bounds on one workspace, each with the one that is nearest to it.
     fn of_workspaces(&self) -> impl Iterator<Item = v1::LimitStatus> {
         let growth = &self.api.process.bounds.growth;
-        let bounds: [(&str, Part, usize); 4] = [
+        let bounds: [(&str, Part, usize); 5] = [
             ("max_channels_per_workspace", CHANNELS, growth.channels),
             ("max_workers_per_workspace", WORKERS, growth.workers),
             ("max_activities_per_workspace", ACTIVITIES, growth.activities),
             ("max_tasks_per_workspace", TASKS, growth.tasks),
+            ("max_priorities_per_workspace", PRIORITIES, growth.priorities),
         ];
         bounds.into_iter().filter_map(|(name, part, most)| {
             let row = self.holdings.rows.iter().max_by_key(|row| part(&row.size))?;

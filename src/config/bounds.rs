@@ -90,6 +90,10 @@ pub struct BoundsConfig {
     #[arg(long, env = "TASKTALLY_MAX_TASKS_PER_ACCOUNT", value_name = "N", default_value_t = limits::ACTIVE_TASKS_PER_ACCOUNT, value_parser = number, help_heading = BOUNDS)]
     pub max_tasks_per_account: usize,
 
+    /// Priorities that active tasks of one workspace have; each is a row of every real-time answer.
+    #[arg(long, env = "TASKTALLY_MAX_PRIORITIES_PER_WORKSPACE", value_name = "N", default_value_t = limits::PRIORITIES_PER_WORKSPACE, value_parser = number, help_heading = BOUNDS)]
+    pub max_priorities_per_workspace: usize,
+
     /// Real-time answers kept ready in one partition; beyond them each question is answered afresh.
     #[arg(long, env = "TASKTALLY_MAX_CACHED_VIEWS", value_name = "N", default_value_t = limits::CACHED_VIEWS, value_parser = number, help_heading = BOUNDS)]
     pub max_cached_views: usize,

@@ -50,6 +50,8 @@ pub struct Size {
     pub workers: usize,
     pub activities: usize,
     pub tasks: usize,
+    /// That an active task has.
+    pub priorities: usize,
 }
 
 impl Size {
@@ -61,6 +63,7 @@ impl Size {
             workers: self.workers + other.workers,
             activities: self.activities + other.activities,
             tasks: self.tasks + other.tasks,
+            priorities: self.priorities + other.priorities,
         }
     }
 }
@@ -207,6 +210,7 @@ impl Workspace {
             workers: self.workers.count_known(),
             activities: self.workers.count_activities(),
             tasks: self.tasks.count_lives(),
+            priorities: self.tasks.count_priorities(),
         }
     }
 
@@ -220,6 +224,10 @@ impl Workspace {
 
     pub fn knows_worker(&self, worker: WorkerSid) -> bool {
         self.workers.knows_worker(worker)
+    }
+
+    pub fn knows_priority(&self, priority: i32) -> bool {
+        self.tasks.knows_priority(priority)
     }
 
     pub fn knows_activity(&self, activity: ActivitySid) -> bool {

@@ -29,6 +29,8 @@ pub struct GrowthLimits {
     pub activities: usize,
     /// Tasks that are active or ended lately.
     pub tasks: usize,
+    /// That active tasks have.
+    pub priorities: usize,
     /// The length of a name, in bytes.
     pub name_bytes: usize,
     pub account: AccountLimits,
@@ -52,6 +54,7 @@ impl Default for GrowthLimits {
             workers: limits::WORKERS_PER_WORKSPACE,
             activities: limits::ACTIVITIES_PER_WORKSPACE,
             tasks: limits::ACTIVE_TASKS_PER_WORKSPACE,
+            priorities: limits::PRIORITIES_PER_WORKSPACE,
             name_bytes: limits::NAME_BYTES,
             account: AccountLimits::default(),
         }
@@ -77,6 +80,7 @@ impl GrowthLimits {
             Kind::Worker => ("max_workers_per_workspace", self.workers),
             Kind::Activity => ("max_activities_per_workspace", self.activities),
             Kind::Task => ("max_tasks_per_workspace", self.tasks),
+            Kind::Priority => ("max_priorities_per_workspace", self.priorities),
         }
     }
 
@@ -86,6 +90,8 @@ impl GrowthLimits {
             Kind::Worker => ("max_workers_per_account", self.account.workers),
             Kind::Activity => ("max_activities_per_account", self.account.activities),
             Kind::Task => ("max_tasks_per_account", self.account.tasks),
+            // It bounds an answer, of which each workspace has its own.
+            Kind::Priority => ("max_priorities_per_workspace", usize::MAX),
         }
     }
 }
@@ -111,6 +117,7 @@ pub struct Growth {
     workers: TableSet<WorkerSid>,
     activities: TableSet<ActivitySid>,
     tasks: TableSet<TaskSid>,
+    priorities: TableSet<i32>,
 }
 
 /// What holds for all workspaces of a group.
@@ -195,6 +202,7 @@ impl Growth {
             || (near(Kind::Channel) || near(Kind::ChannelSid))
                 && channel_of(event).is_some_and(|name| !self.seen.has_channel(name, channel_sid_of(event)))
             || near(Kind::Activity) && activity_of(event).is_some_and(|sid| !self.seen.has_activity(sid))
+            || near(Kind::Priority) && priority_of(event).is_some_and(|priority| !self.seen.has_priority(priority))
     }
 
     /// Which kinds of objects the event would add, of those that must be looked at.
@@ -215,6 +223,9 @@ impl Growth {
                         .is_some_and(|sid| !is_known(&|it| it.knows_activity(sid)) && !self.activities.contains(&sid)),
                     Kind::Task => task_of(event)
                         .is_some_and(|sid| !is_known(&|it| it.knows_task(sid)) && !self.tasks.contains(&sid)),
+                    Kind::Priority => priority_of(event).is_some_and(|priority| {
+                        !is_known(&|it| it.knows_priority(priority)) && !self.priorities.contains(&priority)
+                    }),
                 }
         })
     }
@@ -226,6 +237,7 @@ impl Growth {
         self.workers.extend(worker_of(event).filter(|_| is_new(Kind::Worker)));
         self.activities.extend(activity_of(event).filter(|_| is_new(Kind::Activity)));
         self.tasks.extend(task_of(event).filter(|_| is_new(Kind::Task)));
+        self.priorities.extend(priority_of(event).filter(|_| is_new(Kind::Priority)));
     }
 
     /// The event is accepted.
@@ -235,6 +247,9 @@ impl Growth {
         }
         if let Some(sid) = activity_of(event) {
             self.seen.note_activity(sid);
+        }
+        if let Some(priority) = priority_of(event) {
+            self.seen.note_priority(priority);
         }
     }
 
@@ -282,6 +297,12 @@ fn activity_of(event: &Event) -> Option<ActivitySid> {
 
 fn task_of(event: &Event) -> Option<TaskSid> {
     Some(event.task.as_ref()?.sid)
+}
+
+/// One that has ended counts under no priority, and an event without a status says nothing of the task's.
+fn priority_of(event: &Event) -> Option<i32> {
+    let task = event.task.as_ref().filter(|task| task.status.is_some())?;
+    (!event.ends_task()).then_some(task.priority)
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub const CHANNELS: Part = |size| size.channels.max(size.channel_sids);
 pub const WORKERS: Part = |size| size.workers;
 pub const ACTIVITIES: Part = |size| size.activities;
 pub const TASKS: Part = |size| size.tasks;
+pub const PRIORITIES: Part = |size| size.priorities;
 
 impl Holdings {
     /// Of these workspaces, so many of the largest.
@@ -75,7 +76,7 @@ impl Holdings {
     fn cut(mut self, at_most: usize) -> Holdings {
         self.rows.sort_unstable_by_key(|row| (Reverse(row.retained_events), row.workspace));
         let most = |part: Part| self.rows.iter().copied().max_by_key(|row| part(&row.size));
-        let fullest = [CHANNELS, WORKERS, ACTIVITIES, TASKS].map(most);
+        let fullest = [CHANNELS, WORKERS, ACTIVITIES, TASKS, PRIORITIES].map(most);
         self.rows.truncate(at_most);
         for row in fullest.into_iter().flatten() {
             if !self.rows.contains(&row) {

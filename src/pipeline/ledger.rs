@@ -22,9 +22,12 @@ pub enum Kind {
     Worker,
     Activity,
     Task,
+    /// That an active task has.
+    Priority,
 }
 
-pub const KINDS: [Kind; 5] = [Kind::Channel, Kind::ChannelSid, Kind::Worker, Kind::Activity, Kind::Task];
+pub const KINDS: [Kind; 6] =
+    [Kind::Channel, Kind::ChannelSid, Kind::Worker, Kind::Activity, Kind::Task, Kind::Priority];
 
 /// A number for each kind, in the order of [`KINDS`].
 pub type Counts = [usize; KINDS.len()];
@@ -41,13 +44,14 @@ impl Kind {
             Kind::Worker => "worker",
             Kind::Activity => "activity",
             Kind::Task => "task",
+            Kind::Priority => "priority of a task",
         }
     }
 }
 
 pub fn counts(size: Size) -> Counts {
-    let Size { channels, channel_sids, workers, activities, tasks } = size;
-    [channels, channel_sids, workers, activities, tasks]
+    let Size { channels, channel_sids, workers, activities, tasks, priorities } = size;
+    [channels, channel_sids, workers, activities, tasks, priorities]
 }
 
 /// The objects of one account. Those that look at it hold on to it.

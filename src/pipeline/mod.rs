@@ -68,7 +68,7 @@ pub use copying::{CopyRefusal, Copying};
 pub use counted::{Held, PROGRESS, Progress, Reading};
 pub use growth::{AccountLimits, GrowthLimits};
 pub use handle::{Pipeline, Submitted, partition_of};
-pub use holdings::{ACTIVITIES, CHANNELS, Holdings, Part, Row, TASKS, WORKERS};
+pub use holdings::{ACTIVITIES, CHANNELS, Holdings, PRIORITIES, Part, Row, TASKS, WORKERS};
 pub use keeper::{Keeper, Round};
 pub use machine::{Machine, Settings, Step, Work};
 pub use owner::LARGEST_CALL;

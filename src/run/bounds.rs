@@ -21,6 +21,7 @@ pub fn settings(config: &ServeConfig) -> pipeline::Settings {
             workers: bounds.max_workers_per_workspace,
             activities: bounds.max_activities_per_workspace,
             tasks: bounds.max_tasks_per_workspace,
+            priorities: bounds.max_priorities_per_workspace,
             name_bytes: bounds.max_name_bytes,
             account: AccountLimits {
                 workspaces: bounds.max_workspaces_per_account,

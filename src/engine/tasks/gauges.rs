@@ -11,16 +11,54 @@ use super::super::table::Table;
 use super::life::{Part, Shape};
 use crate::event::{Millis, TaskSid, TaskStatus};
 
-/// One gauge for each channel; all channels together are their sum.
+/// One gauge for each channel; all channels together are their sum. By priority the sum is kept, since a workspace may
+/// have thousands of both.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Saved")]
 pub struct Gauges {
     by_channel: Table<ChannelId, Gauge>,
+    #[serde(skip)]
+    by_priority: Tally,
+}
+
+/// What a checkpoint has of them.
+#[derive(Deserialize)]
+struct Saved {
+    by_channel: Table<ChannelId, Gauge>,
+}
+
+impl From<Saved> for Gauges {
+    fn from(Saved { by_channel }: Saved) -> Gauges {
+        let mut by_priority = Tally::default();
+        for (priority, tasks) in by_channel.values().flat_map(|gauge| &gauge.by_priority.0) {
+            by_priority.add(*priority, *tasks);
+        }
+        Gauges { by_channel, by_priority }
+    }
+}
+
+/// Active tasks by priority, without zeros.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Tally(BTreeMap<i32, i64>);
+
+impl Tally {
+    fn add(&mut self, priority: i32, by: i64) {
+        let tasks = self.0.entry(priority).or_default();
+        *tasks += by;
+        if *tasks == 0 {
+            self.0.remove(&priority);
+        }
+    }
+
+    fn rows(&self) -> Box<[(i32, i64)]> {
+        self.0.iter().map(|(priority, tasks)| (*priority, *tasks)).collect()
+    }
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Gauge {
     status: StatusCounts,
-    by_priority: BTreeMap<i32, i64>,
+    by_priority: Tally,
     /// The waiting tasks by creation.
     waiting: Agenda,
 }
@@ -64,11 +102,8 @@ impl Gauges {
                     }
                 };
                 *slot += by;
-                let tasks = gauge.by_priority.entry(priority).or_default();
-                *tasks += by;
-                if *tasks == 0 {
-                    gauge.by_priority.remove(&priority);
-                }
+                gauge.by_priority.add(priority, by);
+                self.by_priority.add(priority, by);
             }
         }
     }
@@ -96,11 +131,19 @@ impl Gauges {
     }
 
     pub fn by_priority(&self, channel: Option<ChannelId>) -> Box<[(i32, i64)]> {
-        let mut sum = BTreeMap::new();
-        for (priority, tasks) in self.chosen(channel).flat_map(|gauge| &gauge.by_priority) {
-            *sum.entry(*priority).or_default() += tasks;
+        match channel {
+            Some(channel) => self.by_channel.get(&channel).map(|gauge| gauge.by_priority.rows()).unwrap_or_default(),
+            None => self.by_priority.rows(),
         }
-        sum.into_iter().collect()
+    }
+
+    /// Priorities that an active task has.
+    pub fn count_priorities(&self) -> usize {
+        self.by_priority.0.len()
+    }
+
+    pub fn knows_priority(&self, priority: i32) -> bool {
+        self.by_priority.0.contains_key(&priority)
     }
 
     /// `part` answers what part a task plays now, so that entries that have become untrue are recognised.

@@ -213,6 +213,14 @@ impl Tasks {
         self.gauges.by_priority(channel)
     }
 
+    pub fn count_priorities(&self) -> usize {
+        self.gauges.count_priorities()
+    }
+
+    pub fn knows_priority(&self, priority: i32) -> bool {
+        self.gauges.knows_priority(priority)
+    }
+
     pub fn longest_waiting(&mut self, channel: Option<ChannelId>) -> Option<LongestWaiting> {
         let (lives, moment, retention_ms) = (&self.lives, self.clockwork.moment(), self.retention_ms);
         self.gauges.longest_waiting(channel, |task| {

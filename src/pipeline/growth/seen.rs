@@ -3,13 +3,14 @@
 use crate::event::{ActivitySid, ChannelSid, Name};
 use crate::pipeline::recent::Recent;
 
-/// Channels and activities that an accepted event of the group has named, so that they are known or claimed already: a
-/// few of them, which nearly all of its events name. The default bounds of channels and activities are so low that every
-/// group is near them, and most looks end here.
+/// Channels, activities and priorities that an accepted event of the group has named, so that they are known or claimed
+/// already: a few of them, which nearly all of its events name. Their default bounds are so low that every group is near
+/// them, and most looks end here.
 #[derive(Default)]
 pub struct Seen {
     channels: Recent<Name, Option<ChannelSid>>,
     activities: Recent<[u8; 16], ()>,
+    priorities: Recent<[u8; 4], ()>,
 }
 
 impl Seen {
@@ -28,6 +29,14 @@ impl Seen {
 
     pub fn note_activity(&mut self, sid: ActivitySid) {
         self.activities.put(*sid.as_bytes(), ());
+    }
+
+    pub fn has_priority(&self, priority: i32) -> bool {
+        self.priorities.get(&priority.to_be_bytes()).is_some()
+    }
+
+    pub fn note_priority(&mut self, priority: i32) {
+        self.priorities.put(priority.to_be_bytes(), ());
     }
 }
 

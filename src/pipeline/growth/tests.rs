@@ -1,76 +1,20 @@
 //! Each bound at its number and one past it, through a whole pipeline that the test moves on step by step.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::task::{Context, Waker};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
+use self::rig::Rig;
 use super::*;
-use crate::engine::ChannelFilter;
 use crate::event::{
     Activity, ChannelSid, EventKind, EventSid, HOUR_MS, Millis, Task, TaskStatus, Worker, WorkspaceSid,
 };
-use crate::journal::{AppendError, Cause, Row};
-use crate::pipeline::{
-    Caller, Chore, Clock, IngestError, Ingested, Machine, Patience, Pipeline, Recovered, Settings, Slice, Step, Store,
-};
+use crate::pipeline::{IngestError, Recovered};
+
+mod rig;
 
 const NOW: i64 = 1_800_000_000_000;
 const ONE: u8 = 1;
 const TWO: u8 = 2;
-
-#[derive(Default)]
-struct Hand(AtomicI64);
-
-impl Clock for Hand {
-    fn now(&self) -> Millis {
-        Millis(NOW + self.0.load(Ordering::SeqCst))
-    }
-
-    fn uptime(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::SeqCst) as u64)
-    }
-}
-
-/// A store that keeps the number of events, and refuses them when told to.
-struct Moody {
-    end: u64,
-    refuses: Arc<AtomicBool>,
-}
-
-impl Store for Moody {
-    fn end(&self) -> u64 {
-        self.end
-    }
-
-    fn append(&mut self, rows: &[Row<'_>]) -> Result<u64, AppendError> {
-        if self.refuses.load(Ordering::SeqCst) {
-            let source = std::io::ErrorKind::StorageFull.into();
-            return Err(AppendError::Refused { cause: Cause::Io { doing: "append", source } });
-        }
-        self.end += rows.iter().map(|row| u64::from(row.events)).sum::<u64>();
-        Ok(self.end)
-    }
-
-    fn probe(&mut self) -> Result<(), AppendError> {
-        Ok(())
-    }
-
-    fn take_chore(&mut self, _chore: Chore) {}
-
-    fn do_slice(&mut self, _now: Millis, _uptime: Duration) -> Result<Slice, AppendError> {
-        Ok(Slice::default())
-    }
-}
-
-struct Rig {
-    machine: Machine,
-    clock: Arc<Hand>,
-    refuses: Arc<AtomicBool>,
-    sent: u64,
-}
 
 const ROOMY: usize = 100;
 
@@ -83,99 +27,9 @@ fn roomy() -> GrowthLimits {
         workers: ROOMY,
         activities: ROOMY,
         tasks: ROOMY,
+        priorities: ROOMY,
         name_bytes: 50,
         account,
-    }
-}
-
-impl Rig {
-    fn new(growth: GrowthLimits) -> Rig {
-        Rig::from(growth, Recovered::nothing())
-    }
-
-    fn from(growth: GrowthLimits, recovered: Recovered) -> Rig {
-        Rig::keeping((10, 10), growth, recovered)
-    }
-
-    /// With so many views in a partition, and so many of them of one workspace.
-    fn keeping((views, views_per_workspace): (usize, usize), growth: GrowthLimits, recovered: Recovered) -> Rig {
-        let settings = Settings {
-            retention_ms: HOUR_MS,
-            partitions: 3,
-            queue_events: 1_000,
-            queue_questions: 10,
-            views,
-            views_per_workspace,
-            min_free_disk_bytes: 0,
-            growth,
-        };
-        let (clock, refuses) = (Arc::new(Hand::default()), Arc::new(AtomicBool::new(false)));
-        let store = Box::new(Moody { end: 0, refuses: refuses.clone() });
-        let machine = Machine::new(settings, clock.clone(), store, recovered, Path::new(""), Pipeline::default());
-        Rig { machine, clock, refuses, sent: 0 }
-    }
-
-    /// Sends events with sids of their own in one call.
-    fn send(&mut self, events: impl IntoIterator<Item = Event>) -> Result<Ingested, IngestError> {
-        let events: Vec<Event> = events
-            .into_iter()
-            .map(|event| {
-                self.sent += 1;
-                let mut sid = [0; 16];
-                sid[..8].copy_from_slice(&self.sent.to_be_bytes());
-                Event { sid: EventSid::from_bytes(sid), at: self.clock.now(), ..event }
-            })
-            .collect();
-        self.send_as_they_are(events)
-    }
-
-    fn send_as_they_are(&mut self, events: Vec<Event>) -> Result<Ingested, IngestError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let pipeline = self.machine.pipeline.clone();
-        let events = (0..).zip(events).collect();
-        let submitted = runtime.block_on(pipeline.submit(&Caller::everything(), events, Patience::Refuse))?;
-        self.settle();
-        runtime.block_on(submitted.settled())
-    }
-
-    /// Asks for the real-time figures; answers whether they were there without asking the owner.
-    fn is_kept(&mut self, workspace: u8, channel: &str) -> bool {
-        let (pipeline, caller) = (self.machine.pipeline.clone(), Caller::everything());
-        let filter = ChannelFilter::parse(channel);
-        let mut asked = pin!(pipeline.realtime(&caller, WorkspaceSid::from_bytes([workspace; 16]), &filter));
-        let mut context = Context::from_waker(Waker::noop());
-        let at_once = asked.as_mut().poll(&mut context).is_ready();
-        self.settle();
-        assert!(at_once || asked.as_mut().poll(&mut context).is_ready());
-        at_once
-    }
-
-    fn settle(&mut self) {
-        loop {
-            let partitions = 0..self.machine.partitions();
-            let steps: Vec<Step> = partitions.map(|number| self.machine.step_partition(number)).collect();
-            let writer = self.machine.step_writer();
-            if !matches!(writer, Step::Busy(_)) && steps.iter().all(|step| !matches!(step, Step::Busy(_))) {
-                return;
-            }
-        }
-    }
-
-    /// Sends one event and answers the bound that it met, if any.
-    fn bound_met(&mut self, event: Event) -> Option<(&'static str, u64)> {
-        let ingested = self.send([event]).unwrap();
-        match ingested.refused.as_slice() {
-            [] => None,
-            [(0, Refusal::LimitExceeded { limit, most, .. })] => Some((limit, *most)),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn later(&mut self, ms: i64) {
-        self.clock.0.fetch_add(ms, Ordering::SeqCst);
-        self.settle();
-        self.clock.0.fetch_add(1_000, Ordering::SeqCst);
-        self.settle();
     }
 }
 
@@ -239,15 +93,22 @@ fn of_activity(workspace: u8, number: u8) -> Event {
     Event { activity: Some(activity), ..bare(ONE, workspace, EventKind::ActivityCreated) }
 }
 
+fn of_priority(workspace: u8, number: u8) -> Event {
+    let mut event = of_task(workspace, number);
+    event.task.as_mut().unwrap().priority = i32::from(number) - 2;
+    event
+}
+
 type Make = fn(workspace: u8, number: u8) -> Event;
 type Set = fn(&mut GrowthLimits, usize);
 
-const KINDS_OF_EVENTS: [(&str, Make, Set, Set); 5] = [
-    ("max_channels", of_channel, |it, most| it.channels = most, |it, most| it.account.channels = most),
-    ("max_channels", of_channel_sid, |it, most| it.channels = most, |it, most| it.account.channels = most),
-    ("max_workers", of_worker, |it, most| it.workers = most, |it, most| it.account.workers = most),
-    ("max_activities", of_activity, |it, most| it.activities = most, |it, most| it.account.activities = most),
-    ("max_tasks", of_task, |it, most| it.tasks = most, |it, most| it.account.tasks = most),
+const KINDS_OF_EVENTS: [(&str, Make, Set, Option<Set>); 6] = [
+    ("max_channels", of_channel, |it, most| it.channels = most, Some(|it, most| it.account.channels = most)),
+    ("max_channels", of_channel_sid, |it, most| it.channels = most, Some(|it, most| it.account.channels = most)),
+    ("max_workers", of_worker, |it, most| it.workers = most, Some(|it, most| it.account.workers = most)),
+    ("max_activities", of_activity, |it, most| it.activities = most, Some(|it, most| it.account.activities = most)),
+    ("max_tasks", of_task, |it, most| it.tasks = most, Some(|it, most| it.account.tasks = most)),
+    ("max_priorities", of_priority, |it, most| it.priorities = most, None),
 ];
 
 #[test]
@@ -279,7 +140,7 @@ fn leak(text: &str) -> &'static str {
 
 #[test]
 fn an_account_takes_as_many_over_its_workspaces_as_its_bound_and_not_one_more() {
-    for (name, make, _, set) in KINDS_OF_EVENTS {
+    for (name, make, set) in KINDS_OF_EVENTS.iter().filter_map(|(name, make, _, set)| Some((name, make, (*set)?))) {
         let mut limits = roomy();
         set(&mut limits, 4);
         let limit = leak(&format!("{name}_per_account"));
@@ -347,6 +208,26 @@ fn tasks_that_ended_give_their_account_room_once_they_are_forgotten() {
 }
 
 #[test]
+fn a_priority_counts_while_an_active_task_has_it() {
+    let mut rig = Rig::new(GrowthLimits { priorities: 1, ..roomy() });
+    let with = |priority: u8, number: u8, status: TaskStatus| {
+        let mut event = of_priority(1, priority);
+        let task = event.task.as_mut().unwrap();
+        (task.sid, task.status) = (TaskSid::from_bytes([number; 16]), Some(status));
+        event
+    };
+    assert_eq!(rig.bound_met(with(1, 1, TaskStatus::Pending)), None);
+    assert_eq!(rig.bound_met(with(1, 2, TaskStatus::Pending)), None, "another task of the same");
+    let full = Some(("max_priorities_per_workspace", 1));
+    assert_eq!(rig.bound_met(with(2, 3, TaskStatus::Pending)), full);
+    assert_eq!(rig.bound_met(with(2, 1, TaskStatus::Completed)), None, "an end counts under no priority");
+    assert_eq!(rig.bound_met(with(2, 3, TaskStatus::Pending)), full, "the second task has the first one still");
+    assert_eq!(rig.bound_met(with(1, 2, TaskStatus::Canceled)), None);
+    assert_eq!(rig.bound_met(with(2, 3, TaskStatus::Pending)), None);
+    assert_eq!(rig.bound_met(with(1, 4, TaskStatus::Pending)), full);
+}
+
+#[test]
 fn what_was_recovered_counts_and_is_kept_even_where_the_bounds_are_less_now() {
     let mut workspaces = crate::engine::Table::default();
     for number in 1..=3 {
@@ -368,24 +249,25 @@ fn what_was_recovered_counts_and_is_kept_even_where_the_bounds_are_less_now() {
 fn room_taken_in_advance_is_given_back_but_for_what_came_true() {
     let far = 100 * MOST_IN_GROUP;
     let account = AccountLimits { workspaces: 9, channels: far, workers: far, activities: far, tasks: far };
-    let limits = GrowthLimits { channels: far, workers: far, activities: far, tasks: far, account, ..roomy() };
+    let limits =
+        GrowthLimits { channels: far, workers: far, activities: far, tasks: far, priorities: far, account, ..roomy() };
     let terms = Terms { limits: &limits, partitions: 2, events: 1_000 };
     let (accounts, one) = (Accounts::default(), AccountSid::from_bytes([ONE; 16]));
     let mut ledger = Ledger::new(accounts.clone(), &crate::engine::Table::default());
     let mut growth = Growth::of_new(one, &accounts, terms).ok().unwrap();
     let holding = growth.holding.clone();
     let held = || KINDS.map(|kind| holding.held(kind));
-    assert_eq!((growth.near, held()), ([false; 5], [1_000; 5]));
+    assert_eq!((growth.near, held()), ([false; 6], [1_000; 6]));
     let event = of_task(1, 1);
     growth.take(None, &event, &limits).unwrap();
     let mut state = Workspace::new(one, HOUR_MS, 7);
     state.apply(&event, Millis(NOW));
     growth.settle(event.workspace, &state, &mut ledger);
-    assert_eq!(held(), [1, 0, 0, 0, 1]);
+    assert_eq!(held(), [1, 0, 0, 0, 1, 1]);
     Growth::of(&state, holding.clone(), terms).give_back(&accounts);
-    assert_eq!(held(), [1, 0, 0, 0, 1]);
+    assert_eq!(held(), [1, 0, 0, 0, 1, 1]);
     ledger.release(event.workspace);
-    assert_eq!(held(), [0; 5]);
+    assert_eq!(held(), [0; 6]);
     assert!(accounts.is_empty(), "an account without a workspace leaves nothing behind");
 }
 
