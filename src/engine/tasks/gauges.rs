@@ -71,6 +71,12 @@ impl Gauges {
         }
         self.count(before, -1);
         self.count(after, 1);
+        // Most changes are of the status alone.
+        let rank = |part: Part| part.active().map(|shape| (shape.channel, shape.priority));
+        if rank(before) != rank(after) {
+            self.rank(rank(before), -1);
+            self.rank(rank(after), 1);
+        }
         let place = |part: Part| part.waiting().map(|shape| (shape.channel, shape.created));
         if place(before) == place(after) {
             return;
@@ -90,7 +96,7 @@ impl Gauges {
                 let gauge = self.by_channel.entry(channel).or_default();
                 *(if canceled { &mut gauge.status.canceled } else { &mut gauge.status.completed }) += by;
             }
-            Part::Active(Shape { status, priority, channel, .. }) => {
+            Part::Active(Shape { status, channel, .. }) => {
                 let gauge = self.by_channel.entry(channel).or_default();
                 let slot = match status {
                     TaskStatus::Pending => &mut gauge.status.pending,
@@ -102,9 +108,14 @@ impl Gauges {
                     }
                 };
                 *slot += by;
-                gauge.by_priority.add(priority, by);
-                self.by_priority.add(priority, by);
             }
+        }
+    }
+
+    fn rank(&mut self, rank: Option<(ChannelId, i32)>, by: i64) {
+        if let Some((channel, priority)) = rank {
+            self.by_channel.entry(channel).or_default().by_priority.add(priority, by);
+            self.by_priority.add(priority, by);
         }
     }
 

@@ -216,11 +216,15 @@ impl Written {
 }
 
 impl Part {
+    pub fn active(&self) -> Option<Shape> {
+        match self {
+            Part::Active(shape) => Some(*shape),
+            Part::None | Part::Ended { .. } => None,
+        }
+    }
+
     /// The shape of a task that waits for a worker.
     pub fn waiting(&self) -> Option<Shape> {
-        match self {
-            Part::Active(shape) if shape.status.waits() => Some(*shape),
-            _ => None,
-        }
+        self.active().filter(|shape| shape.status.waits())
     }
 }
