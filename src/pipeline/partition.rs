@@ -359,7 +359,7 @@ impl Partition {
             return topic.publish(Realtime::clone(realtime), self.passed(), now);
         }
         let known = self.workspaces.get(&workspace).is_some_and(|state| state.covers(&filter));
-        let room = self.shelf.topics_of(workspace).len() < self.settings.views_per_workspace
+        let room = self.shelf.count_of(workspace) < self.settings.views_per_workspace
             && self.shelf.len() < self.settings.views;
         if known && room {
             let (passed, clock) = (self.passed.clone(), self.clock.clone());
