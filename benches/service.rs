@@ -1,7 +1,7 @@
 //! The whole service at work: `cargo bench --bench service [-- EVENTS]` (default 200,000; the full run is 10,000,000).
 //!
 //! With `http` among the arguments, only what is asked over HTTP; with `watch`, only what watchers cost; with `questions`,
-//! only what is asked over gRPC; with `ingest`, only calls of 1,000 events.
+//! only what is asked over gRPC; with `ingest`, only calls of 1,000 events; with `calls`, all that takes events in.
 //!
 //! The real binary runs as a process of its own, beside it a bare tonic and prost service ([`echo`]) or a bare axum
 //! handler ([`web`]); tonic clients
@@ -43,6 +43,7 @@ const HTTP: &str = "http";
 const WATCHERS: &str = "watch";
 const QUESTIONS: &str = "questions";
 const INGEST: &str = "ingest";
+const CALLS: &str = "calls";
 const EVENTS: usize = 200_000;
 const CONNECTIONS: usize = 4;
 
@@ -54,7 +55,8 @@ fn main() {
     if arguments.iter().any(|argument| argument == AXUM) {
         return web::serve();
     }
-    let part = arguments.iter().find(|argument| [HTTP, WATCHERS, QUESTIONS, INGEST].contains(&argument.as_str()));
+    let part =
+        arguments.iter().find(|argument| [HTTP, WATCHERS, QUESTIONS, INGEST, CALLS].contains(&argument.as_str()));
     let count = arguments.iter().filter_map(|argument| argument.replace('_', "").parse().ok()).next().unwrap_or(EVENTS);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(bench(count, part.map(String::as_str)));
@@ -87,6 +89,9 @@ async fn bench(count: usize, part: Option<&str>) {
         Some(_) | None => {}
     }
     ingest::small_calls(&table, &pair, &mut events, count).await;
+    if part == Some(CALLS) {
+        return;
+    }
     let retained = ingest::total(count);
     println!("{retained} events over {:.1} days retained from here on", events.days());
     questions(&pair, &events).await;

@@ -76,7 +76,7 @@ pub async fn batches_of_1000(table: &Table, pair: &Pair, events: &mut Events, co
 /// Calls with few events: a round's calls and the events of each.
 const CALLS_OF_100: (usize, usize) = (1_000, 100);
 const CALLS_OF_10: (usize, usize) = (5_000, 10);
-const SINGLE_CALLS: (usize, usize) = (10_000, 1);
+const SINGLE_CALLS: (usize, usize) = (100_000, 1);
 
 pub async fn small_calls(table: &Table, pair: &Pair, events: &mut Events, count: usize) {
     for (what, calls, size) in

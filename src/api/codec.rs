@@ -14,6 +14,10 @@ use super::status::{ApiError, status};
 const QUESTION_BUFFER_BYTES: usize = 256;
 const ANSWER_BUFFER_BYTES: usize = 1024;
 
+/// What events are read into at first. One fits; how long a message is stands before it, so that more are made room for at
+/// once.
+const EVENTS_BUFFER_BYTES: usize = 1024;
+
 /// A message in its encoded form: an answer that was encoded ahead, so that one encoding serves many callers, or a
 /// question that is read off the wire later, without a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +107,10 @@ impl<Answer: Message + 'static> Codec for UnreadCodec<Answer> {
 impl Decoder for UnreadDecoder {
     type Item = Encoded;
     type Error = Status;
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(EVENTS_BUFFER_BYTES, EVENTS_BUFFER_BYTES)
+    }
 
     fn decode(&mut self, body: &mut DecodeBuf<'_>) -> Result<Option<Encoded>, Status> {
         Ok(Some(Encoded(body.copy_to_bytes(body.remaining()))))

@@ -29,9 +29,12 @@ use crate::pipeline::{Full, IngestError};
 /// The length of the frame around a message: whether it is compressed, and how long it is.
 const HEADER_BYTES: usize = 5;
 
-/// The room for requests.
+/// The room for requests. Every call holds on to it.
 #[derive(Clone, Debug)]
-pub struct Intake {
+pub struct Intake(Arc<Room>);
+
+#[derive(Debug)]
+struct Room {
     all: Arc<Semaphore>,
     /// What streams may take of it.
     streams: Arc<Semaphore>,
@@ -49,7 +52,7 @@ impl Intake {
         let (most, most_of_message) = (limits.max_ingest_bytes, limits.max_message_bytes);
         let most_of_stream = (most / 2).max(most_of_message).min(most);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Intake {
+        Intake(Arc::new(Room {
             all: Arc::new(Semaphore::new(most)),
             streams: Arc::new(Semaphore::new(most_of_stream)),
             strangers: Arc::new(Semaphore::new(most_of_stream)),
@@ -57,30 +60,30 @@ impl Intake {
             most,
             most_of_stream,
             most_of_message,
-        }
+        }))
     }
 
     /// What a message takes. One that is compressed may become as long as any; what it is in the end is settled once it
     /// is read. One that is too long takes nothing, since it is not read.
     fn charge(&self, message: Message) -> u32 {
-        let bytes = if message.bytes > self.most_of_message {
+        let bytes = if message.bytes > self.0.most_of_message {
             0
         } else if message.is_compressed {
-            self.most_of_message
+            self.0.most_of_message
         } else {
             message.bytes
         };
-        u32::try_from(bytes.max(limits::CALL_BYTES).min(self.most_of_stream)).unwrap_or(u32::MAX)
+        u32::try_from(bytes.max(limits::CALL_BYTES).min(self.0.most_of_stream)).unwrap_or(u32::MAX)
     }
 
     fn try_take(&self, charge: u32) -> Option<Charge> {
         let is_large = charge as usize > limits::LARGE_CALL_BYTES;
-        let spare = if is_large { self.most / limits::SPARE_FOR_SMALL_CALLS } else { 0 };
-        let free = self.all.available_permits();
-        if free < self.most && free < (charge as usize).saturating_add(spare) {
+        let spare = if is_large { self.0.most / limits::SPARE_FOR_SMALL_CALLS } else { 0 };
+        let free = self.0.all.available_permits();
+        if free < self.0.most && free < (charge as usize).saturating_add(spare) {
             return None;
         }
-        let of_all = self.all.clone().try_acquire_many_owned(charge).ok()?;
+        let of_all = self.0.all.clone().try_acquire_many_owned(charge).ok()?;
         Some(Charge { of_all, of_part: None })
     }
 
@@ -92,7 +95,7 @@ impl Intake {
         let charge = self.charge(Message { is_compressed: false, bytes, header_end: 0 });
         let mut taken = self.try_take(charge).ok_or_else(|| ApiError::Ingest(self.full()))?;
         if is_stranger {
-            let of_strangers = self.strangers.clone().try_acquire_many_owned(charge);
+            let of_strangers = self.0.strangers.clone().try_acquire_many_owned(charge);
             taken.of_part = Some(of_strangers.map_err(|_| ApiError::Ingest(self.full()))?);
         }
         Ok(taken)
@@ -100,16 +103,16 @@ impl Intake {
 
     /// Waits for its turn to decode a request that is a large one; held while it is decoded.
     pub async fn turn(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
-        if bytes > limits::DECODED_IN_TURN_BYTES { self.turns.acquire().await.ok() } else { None }
+        if bytes > limits::DECODED_IN_TURN_BYTES { self.0.turns.acquire().await.ok() } else { None }
     }
 
     fn full(&self) -> IngestError {
-        IngestError::Overloaded(Full::now("max_ingest_bytes", self.most))
+        IngestError::Overloaded(Full::now("max_ingest_bytes", self.0.most))
     }
 
     /// Bytes that are not taken.
     pub fn free(&self) -> usize {
-        self.all.available_permits()
+        self.0.all.available_permits()
     }
 }
 
@@ -223,7 +226,7 @@ pub struct MeteredBody<B> {
     owed: Option<u32>,
     paid: usize,
     /// `None` for calls, which do not wait.
-    waiting: Option<Waiting>,
+    waiting: Option<Box<Waiting>>,
     /// By when the message that is being read must be whole.
     until: Option<Pin<Box<Sleep>>>,
 }
@@ -236,10 +239,10 @@ struct Waiting {
 
 impl<B> MeteredBody<B> {
     fn new(body: B, intake: Intake, ticket: Ticket, waits: bool) -> MeteredBody<B> {
-        let waiting = waits.then(|| Waiting {
-            streams: PollSemaphore::new(intake.streams.clone()),
-            all: PollSemaphore::new(intake.all.clone()),
-            of_streams: None,
+        let waiting = waits.then(|| {
+            let Room { all, streams, .. } = &*intake.0;
+            let (streams, all) = (PollSemaphore::new(streams.clone()), PollSemaphore::new(all.clone()));
+            Box::new(Waiting { streams, all, of_streams: None })
         });
         let (framing, data) = (Framing::default(), Bytes::new());
         MeteredBody { body, intake, ticket, framing, data, scanned: 0, owed: None, paid: 0, waiting, until: None }

@@ -24,6 +24,7 @@ use pin_project_lite::pin_project;
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tower::{BoxError, Layer, Service};
@@ -104,14 +105,15 @@ impl<S> Layer<S> for EntranceLayer {
     type Service = Entrance<S>;
 
     fn layer(&self, inner: S) -> Entrance<S> {
-        Entrance { inner, layer: self.clone() }
+        Entrance { inner, layer: Arc::new(self.clone()) }
     }
 }
 
 #[derive(Clone)]
 pub struct Entrance<S> {
     inner: S,
-    layer: EntranceLayer,
+    /// Shared, since each call has a copy of its service.
+    layer: Arc<EntranceLayer>,
 }
 
 impl<S, R, B> Service<Request<R>> for Entrance<S>
@@ -185,7 +187,7 @@ where
                 // The one that is ready is the one that is called.
                 let fresh = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, fresh);
-                call.asking = Some(Asking { verdict, inner, request });
+                call.asking = Some(Box::new(Asking { verdict, inner, request }));
             }
         }
         call
@@ -222,7 +224,8 @@ pin_project! {
     {
         #[pin]
         running: Option<S::Future>,
-        asking: Option<Asking<S, R>>,
+        // Seldom there, and large.
+        asking: Option<Box<Asking<S, R>>>,
         refused: Option<Refused>,
         lease: Option<Lease>,
         // Whether its handler judges a signature.

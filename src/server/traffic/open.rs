@@ -30,8 +30,8 @@ pub(super) struct Open {
     end: u8,
     /// Of plain HTTP, whole; 0 before there is one.
     status: u16,
-    /// `None` where the call belongs to no trace.
-    trace: Option<Call>,
+    /// `None` where the call belongs to no trace, as most do: this goes through every layer with the answer, so it is small.
+    trace: Option<Box<Call>>,
 }
 
 impl Open {
@@ -41,13 +41,14 @@ impl Open {
         let end = if matches!(place, Place::Rpc(_)) { CANCELLED } else { 0 };
         // A probe every few seconds is no trace of its own.
         let may_begin = !is_health(request.uri().path());
-        let trace = traffic.traces.begin(request.headers(), may_begin, || traffic.subject(place, request));
+        let trace =
+            traffic.traces.begin(request.headers(), may_begin, || traffic.subject(place, request)).map(Box::new);
         Self { traffic: traffic.clone(), place, begun: Instant::now(), end, status: 0, trace }
     }
 
     /// Makes this the thread's current call, where it belongs to a trace.
     pub fn enter(&self) -> Option<Entered> {
-        self.trace.as_ref().map(Call::enter)
+        self.trace.as_deref().map(Call::enter)
     }
 
     /// Answers whether there is nothing more to hear of it.
