@@ -120,6 +120,8 @@ over variables, and both over the file of serve --config.";
     version,
     about = "Exact, pushed, durable statistics for task routers, over gRPC, over HTTP, and on the wall",
     after_help = EXAMPLES,
+    // As `with_command` has it.
+    override_usage = "tasktally [OPTIONS] [COMMAND]",
     subcommand_required = true,
     max_term_width = 110
 )]

@@ -2,8 +2,9 @@
 //! holds memory until its peer goes on.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::server::network;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,14 +17,24 @@ const PEER_SHARE: usize = 4;
 pub(super) struct Handshakes {
     all: Arc<Semaphore>,
     of_one_peer: usize,
-    peers: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
+    peers: Arc<Mutex<Peers>>,
 }
+
+/// The places of those peers that have one or wait for one, and how many handshakes hold on to them.
+type Peers = HashMap<IpAddr, (Arc<Semaphore>, usize)>;
 
 /// A place; free again when dropped.
 pub(super) struct Place {
     _of_all: Option<OwnedSemaphorePermit>,
-    // Dropped after the permit that it lends.
-    _of_peer: (Option<OwnedSemaphorePermit>, Arc<Semaphore>),
+    _of_peer: Option<OwnedSemaphorePermit>,
+    _own: Own,
+}
+
+/// One peer's places, as one of its handshakes holds on to them. The last that lets go leaves nothing behind.
+struct Own {
+    peer: IpAddr,
+    places: Arc<Semaphore>,
+    peers: Arc<Mutex<Peers>>,
 }
 
 impl Handshakes {
@@ -38,29 +49,34 @@ impl Handshakes {
     pub async fn place(&self, peer: IpAddr) -> Place {
         // The peer's own places first: one that waits for itself must not hold a place of all.
         let own = self.of_peer(network(peer));
-        let of_peer = own.clone().acquire_owned().await.ok();
+        let of_peer = own.places.clone().acquire_owned().await.ok();
         let of_all = self.all.clone().acquire_owned().await.ok();
-        Place { _of_all: of_all, _of_peer: (of_peer, own) }
+        Place { _of_all: of_all, _of_peer: of_peer, _own: own }
     }
 
-    fn of_peer(&self, peer: IpAddr) -> Arc<Semaphore> {
-        let mut peers = self.peers();
-        if let Some(own) = peers.get(&peer).and_then(Weak::upgrade) {
-            return own;
-        }
-        // Whoever comes new sweeps out those that have gone, once they are as many as those that can be there.
-        if peers.len() >= 2 * self.all.available_permits().max(64) {
-            peers.retain(|_, own| own.strong_count() > 0);
-        }
-        let own = Arc::new(Semaphore::new(self.of_one_peer));
-        peers.insert(peer, Arc::downgrade(&own));
-        own
+    fn of_peer(&self, peer: IpAddr) -> Own {
+        let mut peers = lock(&self.peers);
+        let (places, holders) = peers.entry(peer).or_insert_with(|| (Arc::new(Semaphore::new(self.of_one_peer)), 0));
+        *holders += 1;
+        Own { peer, places: places.clone(), peers: self.peers.clone() }
     }
+}
 
-    fn peers(&self) -> MutexGuard<'_, HashMap<IpAddr, Weak<Semaphore>>> {
-        // Each entry is whole whatever panicked beside it.
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut own) = lock(&self.peers).entry(self.peer) {
+            let (_, holders) = own.get_mut();
+            *holders -= 1;
+            if *holders == 0 {
+                own.remove();
+            }
+        }
     }
+}
+
+fn lock(peers: &Mutex<Peers>) -> MutexGuard<'_, Peers> {
+    // Each entry is whole whatever panicked beside it.
+    peers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -94,12 +110,21 @@ mod tests {
         assert!(is_free(&handshakes, peer(1)).await.is_some());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn peers_that_have_gone_are_forgotten() {
         let handshakes = Handshakes::new(8);
-        for number in 0..10_000_u32 {
-            drop(handshakes.place(IpAddr::from(number.to_be_bytes())).await);
-        }
-        assert!(handshakes.peers().len() <= 200, "{}", handshakes.peers().len());
+        let known = || lock(&handshakes.peers).len();
+        let mut places = [is_free(&handshakes, peer(1)).await, is_free(&handshakes, peer(1)).await];
+        assert!(is_free(&handshakes, peer(1)).await.is_none(), "one that waited and gave up");
+        let other = is_free(&handshakes, peer(2)).await;
+        assert_eq!(known(), 2);
+        places[0] = None;
+        assert_eq!(known(), 2, "the other handshake of the same peer goes on");
+        assert!(is_free(&handshakes, peer(1)).await.is_some(), "and this one comes and goes");
+        assert_eq!(known(), 2);
+        places[1] = None;
+        assert_eq!(known(), 1);
+        drop(other);
+        assert_eq!(known(), 0);
     }
 }
