@@ -280,7 +280,7 @@ pub const PAGE_ROW_BYTES: usize = 128;
 
 // ---- Watches --------------------------------------------------------------------------------------------------------
 
-/// Watchers at a time: some 7 to 10 KB each, so 200 MB at most.
+/// Watchers at a time: some 6 to 8 KB each, so 160 MB at most.
 pub const WATCHERS: usize = 20_000;
 
 /// Watchers of the workspaces of one account: half of all, so that one account never takes the seats of the others.

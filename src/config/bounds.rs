@@ -38,7 +38,7 @@ pub struct BoundsConfig {
     #[arg(long, env = "TASKTALLY_MAX_QUEUED_QUESTIONS", value_name = "N", default_value_t = limits::QUEUED_QUESTIONS, value_parser = number, help_heading = BOUNDS)]
     pub max_queued_questions: usize,
 
-    /// Calls of WatchRealtime and WatchStatistics at a time; some 7 to 10 KB each.
+    /// Calls of WatchRealtime and WatchStatistics at a time; some 6 to 8 KB each.
     #[arg(long, env = "TASKTALLY_MAX_WATCHERS", value_name = "N", default_value_t = limits::WATCHERS, value_parser = number, help_heading = BOUNDS)]
     pub max_watchers: usize,
 

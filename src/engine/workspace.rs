@@ -230,6 +230,11 @@ impl Workspace {
         self.tasks.knows_priority(priority)
     }
 
+    /// Whether an event of this moment may say what the task is now.
+    pub fn may_lead(&self, task: TaskSid, at: Millis) -> bool {
+        self.tasks.may_lead(task, at)
+    }
+
     pub fn knows_activity(&self, activity: ActivitySid) -> bool {
         self.workers.knows_activity(activity)
     }

@@ -174,7 +174,7 @@ impl Growth {
         if unknown.contains(&true) {
             self.remember(&unknown, event);
         }
-        self.see(event);
+        self.see(state, event);
         self.used = true;
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Growth {
             || (near(Kind::Channel) || near(Kind::ChannelSid))
                 && channel_of(event).is_some_and(|name| !self.seen.has_channel(name, channel_sid_of(event)))
             || near(Kind::Activity) && activity_of(event).is_some_and(|sid| !self.seen.has_activity(sid))
-            || near(Kind::Priority) && priority_of(event).is_some_and(|priority| !self.seen.has_priority(priority))
+            || near(Kind::Priority) && priority_of(event).is_some_and(|(_, priority)| !self.seen.has_priority(priority))
     }
 
     /// Which kinds of objects the event would add, of those that must be looked at.
@@ -223,11 +223,16 @@ impl Growth {
                         .is_some_and(|sid| !is_known(&|it| it.knows_activity(sid)) && !self.activities.contains(&sid)),
                     Kind::Task => task_of(event)
                         .is_some_and(|sid| !is_known(&|it| it.knows_task(sid)) && !self.tasks.contains(&sid)),
-                    Kind::Priority => priority_of(event).is_some_and(|priority| {
-                        !is_known(&|it| it.knows_priority(priority)) && !self.priorities.contains(&priority)
+                    Kind::Priority => priority_of(event).is_some_and(|(task, priority)| {
+                        !self.holds_priority(state, priority) && state.is_none_or(|it| it.may_lead(task, event.at))
                     }),
                 }
         })
+    }
+
+    /// Whether it is there, or claimed.
+    fn holds_priority(&self, state: Option<&Workspace>, priority: i32) -> bool {
+        state.is_some_and(|it| it.knows_priority(priority)) || self.priorities.contains(&priority)
     }
 
     fn remember(&mut self, unknown: &[bool; KINDS.len()], event: &Event) {
@@ -237,18 +242,20 @@ impl Growth {
         self.workers.extend(worker_of(event).filter(|_| is_new(Kind::Worker)));
         self.activities.extend(activity_of(event).filter(|_| is_new(Kind::Activity)));
         self.tasks.extend(task_of(event).filter(|_| is_new(Kind::Task)));
-        self.priorities.extend(priority_of(event).filter(|_| is_new(Kind::Priority)));
+        self.priorities.extend(priority_of(event).map(|(_, priority)| priority).filter(|_| is_new(Kind::Priority)));
     }
 
     /// The event is accepted.
-    fn see(&mut self, event: &Event) {
+    fn see(&mut self, state: Option<&Workspace>, event: &Event) {
         if let Some(name) = channel_of(event) {
             self.seen.note_channel(name, channel_sid_of(event));
         }
         if let Some(sid) = activity_of(event) {
             self.seen.note_activity(sid);
         }
-        if let Some(priority) = priority_of(event) {
+        if let Some((_, priority)) = priority_of(event)
+            && self.holds_priority(state, priority)
+        {
             self.seen.note_priority(priority);
         }
     }
@@ -300,9 +307,9 @@ fn task_of(event: &Event) -> Option<TaskSid> {
 }
 
 /// One that has ended counts under no priority, and an event without a status says nothing of the task's.
-fn priority_of(event: &Event) -> Option<i32> {
+fn priority_of(event: &Event) -> Option<(TaskSid, i32)> {
     let task = event.task.as_ref().filter(|task| task.status.is_some())?;
-    (!event.ends_task()).then_some(task.priority)
+    (!event.ends_task()).then_some((task.sid, task.priority))
 }
 
 #[cfg(test)]

@@ -217,6 +217,19 @@ impl Tasks {
         self.gauges.count_priorities()
     }
 
+    /// Whether a fact about the task that is dated `at` may say what it is now: it is of the last life, which goes on, and
+    /// not older than what is known of it.
+    pub fn may_lead(&self, task: TaskSid, at: Millis) -> bool {
+        let is_beyond = |end: Millis| at > end.plus(self.retention_ms);
+        match self.lives.get(&task) {
+            Some(life) => match life.end_at() {
+                Some(end) => is_beyond(end),
+                None => life.latest_at() <= at,
+            },
+            None => self.ends.get(task).is_none_or(is_beyond),
+        }
+    }
+
     pub fn knows_priority(&self, priority: i32) -> bool {
         self.gauges.knows_priority(priority)
     }

@@ -225,6 +225,16 @@ fn a_priority_counts_while_an_active_task_has_it() {
     assert_eq!(rig.bound_met(with(1, 2, TaskStatus::Canceled)), None);
     assert_eq!(rig.bound_met(with(2, 3, TaskStatus::Pending)), None);
     assert_eq!(rig.bound_met(with(1, 4, TaskStatus::Pending)), full);
+    // What comes late and says nothing of what a task is now adds none: of a task that ended, of one of which more is
+    // known. Nor does it make room for one that does, in the same group.
+    let earlier = |event: Event| Event { at: Millis(NOW - 1_000), ..event };
+    let late = [earlier(with(1, 2, TaskStatus::Pending)), earlier(with(1, 3, TaskStatus::Pending))];
+    let leading = with(1, 4, TaskStatus::Pending);
+    let sids = (100..).map(|byte| EventSid::from_bytes([byte; 16]));
+    let events = late.into_iter().chain([leading]).zip(sids).map(|(event, sid)| Event { sid, ..event });
+    let ingested = rig.send_as_they_are(events.collect()).unwrap();
+    let refused = [(2, Refusal::LimitExceeded { kind: "priority of a task", limit: full.unwrap().0, most: 1 })];
+    assert_eq!((ingested.accepted, ingested.refused.as_slice()), (2, refused.as_slice()));
 }
 
 #[test]
