@@ -67,6 +67,7 @@ impl Duplicates {
     }
 
     /// Whether the event was accepted. `second` is that of the fingerprint.
+    #[inline]
     pub fn contains(&self, second: Second, fingerprint: Fingerprint) -> bool {
         let (number, hour) = place(second);
         let root = self.find(number).ok().map(|at| &self.roots[at]);

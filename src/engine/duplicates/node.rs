@@ -46,34 +46,45 @@ impl Default for Node {
 }
 
 impl Node {
-    pub fn contains(&self, level: usize, hour: u8, fingerprint: u64) -> bool {
-        match self {
-            Node::Leaf(leaf) => leaf.search(hour, fingerprint).is_ok(),
-            Node::Hour(fingerprints) => fingerprints.contains(fingerprint),
-            Node::Branch(branch) => {
-                let start = hour - hour % HOURS[level + 1];
-                let child = branch.children.iter().rev().find(|child| child.start <= start);
-                child.is_some_and(|child| child.start == start && child.node.contains(level + 1, hour, fingerprint))
+    #[inline]
+    pub fn contains(&self, mut level: usize, hour: u8, fingerprint: u64) -> bool {
+        let mut node = self;
+        loop {
+            let branch = match node {
+                Node::Leaf(leaf) => return leaf.search(hour, fingerprint).is_ok(),
+                Node::Hour(fingerprints) => return fingerprints.contains(fingerprint),
+                Node::Branch(branch) => branch,
+            };
+            level += 1;
+            let start = hour - hour % HOURS[level];
+            match branch.children.iter().rev().find(|child| child.start <= start) {
+                Some(child) if child.start == start => node = &child.node,
+                Some(_) | None => return false,
             }
         }
     }
 
     /// False if it was there.
-    pub fn insert(&mut self, level: usize, hour: u8, fingerprint: u64) -> bool {
-        match self {
-            Node::Leaf(leaf) => {
-                let Err(at) = leaf.search(hour, fingerprint) else { return false };
-                if leaf.len() < LEAF_MAX {
-                    let leaf = Arc::make_mut(leaf);
-                    super::insert(&mut leaf.fingerprints, at, fingerprint);
-                    super::insert(&mut leaf.hours, at, hour);
-                    return true;
+    pub fn insert(&mut self, mut level: usize, hour: u8, fingerprint: u64) -> bool {
+        let mut node = self;
+        loop {
+            match node {
+                Node::Leaf(leaf) => {
+                    let Err(at) = leaf.search(hour, fingerprint) else { return false };
+                    if leaf.len() < LEAF_MAX {
+                        let leaf = Arc::make_mut(leaf);
+                        super::insert(&mut leaf.fingerprints, at, fingerprint);
+                        super::insert(&mut leaf.hours, at, hour);
+                        return true;
+                    }
+                    *node = leaf.opened(level);
                 }
-                *self = leaf.opened(level);
-                self.insert(level, hour, fingerprint)
+                Node::Hour(fingerprints) => return Arc::make_mut(fingerprints).insert(fingerprint),
+                Node::Branch(branch) => {
+                    node = Arc::make_mut(branch).child(level, hour);
+                    level += 1;
+                }
             }
-            Node::Hour(fingerprints) => Arc::make_mut(fingerprints).insert(fingerprint),
-            Node::Branch(branch) => Arc::make_mut(branch).child(level, hour).insert(level + 1, hour, fingerprint),
         }
     }
 
