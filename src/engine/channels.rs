@@ -69,6 +69,12 @@ impl Channels {
         Some(id)
     }
 
+    /// The number of the channel that the event's task is in, where there is one.
+    pub fn of(&self, event: &Event) -> Option<ChannelId> {
+        let name = event.task.as_ref()?.channel_name.as_ref()?;
+        self.names.ids.get(name.as_str()).copied()
+    }
+
     fn add(&mut self, name: &str) -> ChannelId {
         let channel = Some(Channel { name: name.into(), named_at: Millis::MIN });
         let id = match self.names.channels.iter().position(Option::is_none) {

@@ -35,7 +35,7 @@ pub use question::{
     ActivityRow, ChannelFilter, ChannelRow, Cumulative, LongestWaiting, Realtime, StatusCounts, WorkspaceRow,
 };
 pub use table::{Table, TableSet};
-pub use tasks::SETTLED_AFTER_MS;
+pub use tasks::{Fact, SETTLED_AFTER_MS};
 pub use totals::{Figure, Sample, Split, Totals, Waits};
 pub use varint::Damaged;
 pub use window::{Window, WindowError};

@@ -1,6 +1,6 @@
 //! One workspace: every event goes through here, and every question.
 
-use super::channels::{Channels, Chosen};
+use super::channels::{ChannelId, Channels, Chosen};
 use super::duplicates::Duplicates;
 use super::history::History;
 use super::past::{self, Past};
@@ -11,8 +11,8 @@ use super::tasks::{CLOCK_SLACK_MS, Fact, Shape, Tasks};
 use super::totals::{Figure, Sample};
 use super::workers::Workers;
 use crate::event::{
-    AccountSid, ActivitySid, ChannelSid, Event, EventKind, MINUTE_MS, Millis, SecondRange, TaskSid, TaskStatus,
-    WorkerSid, WorkspaceSid,
+    AccountSid, ActivitySid, ChannelSid, Event, EventKind, MINUTE_MS, Millis, SecondRange, TaskSid, WorkerSid,
+    WorkspaceSid,
 };
 
 /// Boxed, since a table has room for up to twice as many as it holds, and moves them when it grows.
@@ -102,8 +102,7 @@ impl Workspace {
     /// facts had been taken that lie beyond it: the oldest moment at which it would not.
     pub fn oldest_end(&self, event: &Event) -> Option<Millis> {
         let task = event.task.as_ref()?;
-        let ends = event.kind.deletes_task() || task.status.is_some_and(TaskStatus::ends_task);
-        let too_late = ends && self.tasks.is_too_late_to_end(task.sid, event.at);
+        let too_late = event.ends_task() && self.tasks.is_too_late_to_end(task.sid, event.at);
         too_late.then(|| self.tasks.admitted_at().minus(self.retention_ms))
     }
 
@@ -117,17 +116,21 @@ impl Workspace {
         if let Some(sample) = sample_of(event) {
             self.channels.series_mut(channel).add(second, sample);
         }
-        if let Some(task) = &event.task {
-            let shape = (!event.kind.deletes_task())
-                .then(|| {
-                    let (created, status) = (task.date_created?, task.status?);
-                    Some(Shape { created, status, priority: task.priority, channel: channel? })
-                })
-                .flatten();
-            let place = Place::of_task(event, task.version);
-            self.tasks.apply(task.sid, Fact { place, deletes: event.kind.deletes_task(), shape }, now, self.line);
+        if let Some((task, fact)) = fact_of(event, channel) {
+            self.tasks.apply(task, fact, now, self.line);
         }
         self.workers.apply(event);
+    }
+
+    /// What an event that was applied says of its task.
+    #[cold]
+    pub fn fact_of(&self, event: &Event) -> Option<(TaskSid, Fact)> {
+        fact_of(event, self.channels.of(event))
+    }
+
+    /// Tells a task's lives anew from all that events said of it.
+    pub fn retell(&mut self, task: TaskSid, facts: Vec<Fact>) {
+        self.tasks.retell(task, facts, self.line);
     }
 
     /// Notes that `now` has been, and forgets what has grown too old.
@@ -262,6 +265,17 @@ impl Workspace {
     pub fn workers(&self) -> u64 {
         u64::try_from(self.workers.total()).unwrap_or(0)
     }
+}
+
+/// What the event says of its task, which is in this channel.
+#[inline]
+fn fact_of(event: &Event, channel: Option<ChannelId>) -> Option<(TaskSid, Fact)> {
+    let task = event.task.as_ref()?;
+    let deletes = event.kind.deletes_task();
+    let shape = || Some((task.date_created?, task.status?, channel?));
+    let shape = if deletes { None } else { shape() };
+    let shape = shape.map(|(created, status, channel)| Shape { created, status, priority: task.priority, channel });
+    Some((task.sid, Fact { place: Place::of_task(event, task.version), deletes, shape }))
 }
 
 /// What an event adds to the cumulative figures.

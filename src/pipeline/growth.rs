@@ -156,10 +156,16 @@ impl Growth {
 
     /// Takes the room that an event needs, all of it or none.
     pub fn take(&mut self, state: Option<&Workspace>, event: &Event, limits: &GrowthLimits) -> Result<(), Refusal> {
-        if !self.must_look_at(event) {
-            self.used = true;
-            return Ok(());
+        if self.must_look_at(event) {
+            self.look_at(state, event, limits)?;
         }
+        self.used = true;
+        Ok(())
+    }
+
+    /// Apart, so that the way of nearly all events is short.
+    #[inline(never)]
+    fn look_at(&mut self, state: Option<&Workspace>, event: &Event, limits: &GrowthLimits) -> Result<(), Refusal> {
         let unknown = self.unknown(state, event);
         for (at, kind) in KINDS.into_iter().enumerate().filter(|(at, _)| unknown[*at]) {
             if let Err(refusal) = self.take_one(kind, limits) {
@@ -175,7 +181,6 @@ impl Growth {
             self.remember(&unknown, event);
         }
         self.see(state, event);
-        self.used = true;
         Ok(())
     }
 

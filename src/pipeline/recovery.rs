@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use self::torn::Torn;
 use super::Settings;
 use super::bytes::Damaged;
 use super::counted::PROGRESS;
@@ -15,6 +16,7 @@ use crate::journal::checkpoint::{self, Checkpoint};
 use crate::journal::{AppendError, Carry, Journal, ReadError};
 
 mod sections;
+mod torn;
 
 pub(super) use sections::{read_checkpoint, write_checkpoint};
 
@@ -134,6 +136,7 @@ pub(super) struct Replay {
     replayed: u64,
     /// Whether the state began with the carry-over, and not with a checkpoint.
     carried: bool,
+    torn: Torn,
 }
 
 /// `None` where the checkpoint is of no use, so that everything is derived from the log.
@@ -219,7 +222,8 @@ fn failed(key: &[u8], damage: String) -> RecoveryError {
 
 impl Replay {
     fn new(key: u64, carried: bool) -> Replay {
-        Replay { workspaces: Table::default(), whole_to: Table::default(), key, seal: None, replayed: 0, carried }
+        let (workspaces, whole_to, torn) = (Table::default(), Table::default(), Torn::default());
+        Replay { workspaces, whole_to, key, seal: None, replayed: 0, carried, torn }
     }
 
     /// Takes the rows after a position.
@@ -232,6 +236,7 @@ impl Replay {
         let (carried, seal) = carried_keys(journal)?;
         self.seal = seal;
         self.read_rows(journal, after, retention_ms)?;
+        std::mem::take(&mut self.torn).mend(&mut self, journal, after)?;
         let Replay { workspaces, key, replayed, .. } = self;
         let carried_to = seal.map_or(Millis(0), |seal| seal.horizon);
         Ok(Recovered { workspaces, key, carried, carried_to, replayed })
@@ -350,10 +355,13 @@ impl Replay {
             return;
         }
         self.replayed += 1;
-        self.workspaces
-            .entry(event.workspace)
-            .or_insert_with(|| Box::new(Workspace::new(event.account, retention_ms, self.key)))
-            .apply(event, admitted_at);
+        let new = || Box::new(Workspace::new(event.account, retention_ms, self.key));
+        let state = self.workspaces.entry(event.workspace).or_insert_with(new);
+        // A checkpoint has been written under the retention of now, and so has whatever came after it.
+        if self.carried {
+            self.torn.look_at(event, state, admitted_at, retention_ms);
+        }
+        state.apply(event, admitted_at);
     }
 }
 

@@ -61,6 +61,13 @@ impl Ends {
         ends.sort_unstable();
     }
 
+    /// Nothing is known of the task's ends.
+    #[cold]
+    pub fn remove(&mut self, task: TaskSid) {
+        self.last.remove(&task);
+        self.earlier.remove(&task);
+    }
+
     /// Takes an end from a carry-over, which may repeat what is known.
     pub fn remember(&mut self, task: TaskSid, end: Millis, retention_ms: i64) {
         match self.get(task) {

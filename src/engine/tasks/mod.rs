@@ -137,12 +137,28 @@ impl Tasks {
 
     /// The last life becomes an earlier one, of which only the end is kept.
     fn close_life(&mut self, task: TaskSid, end: Millis) {
+        self.drop_life(task);
+        self.ends.close(task, end);
+    }
+
+    #[inline]
+    fn drop_life(&mut self, task: TaskSid) {
         let moment = self.clockwork.moment();
         if let Some(life) = self.lives.remove(&task) {
             self.gauges.change(task, life.part(moment, self.retention_ms), Part::None);
             self.clockwork.move_life(task, Queue::of(&life, moment, self.retention_ms), Queue::None);
         }
-        self.ends.close(task, end);
+    }
+
+    /// Tells the task's lives anew from all that was ever said of it: in the order of time no end comes too late.
+    #[cold]
+    pub fn retell(&mut self, task: TaskSid, mut facts: Vec<Fact>, line: Millis) {
+        self.drop_life(task);
+        self.ends.remove(task);
+        facts.sort_unstable_by_key(|fact| fact.place);
+        for fact in facts {
+            self.join(task, fact, line);
+        }
     }
 
     fn begin_life(&mut self, task: TaskSid, fact: Fact, line: Millis) -> Option<Millis> {

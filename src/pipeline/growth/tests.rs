@@ -233,7 +233,8 @@ fn a_priority_counts_while_an_active_task_has_it() {
     let sids = (100..).map(|byte| EventSid::from_bytes([byte; 16]));
     let events = late.into_iter().chain([leading]).zip(sids).map(|(event, sid)| Event { sid, ..event });
     let ingested = rig.send_as_they_are(events.collect()).unwrap();
-    let refused = [(2, Refusal::LimitExceeded { kind: "priority of a task", limit: full.unwrap().0, most: 1 })];
+    let refused =
+        [(2, Refusal::LimitExceeded { kind: "priority of a task", limit: "max_priorities_per_workspace", most: 1 })];
     assert_eq!((ingested.accepted, ingested.refused.as_slice()), (2, refused.as_slice()));
 }
 

@@ -1,7 +1,8 @@
 //! The way up from what partitions left at different positions.
 
 use super::*;
-use crate::event::{AccountSid, EventKind, EventSid};
+use crate::engine::ChannelFilter;
+use crate::event::{AccountSid, DAY_MS, EventKind, EventSid, HOUR_MS, Task, TaskSid, TaskStatus};
 use crate::journal::Row;
 use crate::pipeline::GrowthLimits;
 
@@ -10,7 +11,7 @@ mod small;
 const NOW: Millis = Millis(1_800_000_000_000);
 
 fn settings() -> Settings {
-    small::settings(crate::event::DAY_MS)
+    small::settings(DAY_MS)
 }
 
 fn event(n: u8, workspace: WorkspaceSid) -> Event {
@@ -76,4 +77,65 @@ fn a_workspace_of_a_partition_that_was_ahead_takes_no_event_twice() {
     assert_eq!(recovered.replayed, 2, "the third event and the fourth");
     let held = |workspace| recovered.workspaces.get(&workspace).map(|state| state.retained_events());
     assert_eq!((held(ahead), held(behind)), (Some(3), Some(1)));
+}
+
+/// What happened to a task so long before now.
+fn of_task(n: u8, hours_ago: i64, kind: EventKind, status: TaskStatus) -> Event {
+    let at = NOW.minus(hours_ago * HOUR_MS);
+    let task = Task {
+        sid: TaskSid::from_bytes([1; 16]),
+        date_created: Some(at),
+        status: Some(status),
+        priority: 0,
+        channel_name: Some("voice".into()),
+        channel_sid: None,
+        version: 0,
+        queue_sid: None,
+        queue_name: None,
+        queue_entered: None,
+        workflow_sid: None,
+        workflow_name: None,
+    };
+    Event { kind, at, task: Some(task), ..event(n, WorkspaceSid::from_bytes([1; 16])) }
+}
+
+fn orders(of: usize) -> Vec<Vec<usize>> {
+    if of == 0 {
+        return vec![Vec::new()];
+    }
+    let shorter = orders(of - 1);
+    let put = |order: &Vec<usize>, at: usize| [&order[..at], &[of - 1], &order[at..]].concat();
+    shorter.iter().flat_map(|order| (0..of).map(move |at| put(order, at))).collect()
+}
+
+/// They were admitted under 30 days, and are told under one.
+#[test]
+fn under_a_shorter_retention_the_order_of_arrival_says_nothing() {
+    let events = [
+        of_task(1, 60, EventKind::TaskCreated, TaskStatus::Pending),
+        of_task(2, 48, EventKind::TaskCanceled, TaskStatus::Canceled),
+        of_task(3, 36, EventKind::TaskCompleted, TaskStatus::Completed),
+        of_task(4, 1, EventKind::TaskUpdated, TaskStatus::Assigned),
+    ];
+    for order in orders(events.len()) {
+        for forgotten_at in [None, Some(2)] {
+            let dir = tempfile::tempdir().unwrap();
+            let (mut journal, _) = Journal::open(dir.path(), "a test").unwrap();
+            for (at, event) in order.iter().map(|number| &events[*number]).enumerate() {
+                if forgotten_at == Some(at) {
+                    let body = row::encode_forget(event.workspace, NOW);
+                    journal.append(&[Row { events: 1, newest_ms: NOW.0, body: &body, ends: None }]).unwrap();
+                }
+                let body = row::encode(std::slice::from_ref(event), NOW);
+                journal.append(&[Row { events: 1, newest_ms: NOW.0, body: &body, ends: None }]).unwrap();
+            }
+            let recovered = recover(&mut journal, dir.path(), &settings()).unwrap();
+            let mut workspaces = recovered.workspaces;
+            let state = workspaces.values_mut().next().expect("its events were taken");
+            let told = state.realtime(&ChannelFilter::All, NOW);
+            let goes_on = order.iter().skip(forgotten_at.unwrap_or(0)).any(|number| *number == 3);
+            let expected = i64::from(goes_on);
+            assert_eq!((told.total_tasks, told.by_status.assigned), (expected, expected), "{order:?} {forgotten_at:?}");
+        }
+    }
 }
