@@ -123,9 +123,8 @@ impl Workspace {
     }
 
     /// What an event that was applied says of its task.
-    #[cold]
-    pub fn fact_of(&self, event: &Event) -> Option<(TaskSid, Fact)> {
-        fact_of(event, self.channels.of(event))
+    pub fn fact_of(&self, event: &Event) -> Option<Fact> {
+        fact_of(event, self.channels.of(event)).map(|(_, fact)| fact)
     }
 
     /// Tells a task's lives anew from all that events said of it.
@@ -268,7 +267,6 @@ impl Workspace {
 }
 
 /// What the event says of its task, which is in this channel.
-#[inline]
 fn fact_of(event: &Event, channel: Option<ChannelId>) -> Option<(TaskSid, Fact)> {
     let task = event.task.as_ref()?;
     let deletes = event.kind.deletes_task();

@@ -76,3 +76,24 @@ impl Event {
         self.at.second()
     }
 }
+
+#[cfg(test)]
+impl Task {
+    /// Of which nothing is told.
+    pub fn bare(sid: TaskSid) -> Task {
+        Task {
+            sid,
+            date_created: None,
+            status: None,
+            priority: 0,
+            channel_name: None,
+            channel_sid: None,
+            version: 0,
+            queue_sid: None,
+            queue_name: None,
+            queue_entered: None,
+            workflow_sid: None,
+            workflow_name: None,
+        }
+    }
+}

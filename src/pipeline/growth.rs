@@ -163,8 +163,6 @@ impl Growth {
         Ok(())
     }
 
-    /// Apart, so that the way of nearly all events is short.
-    #[inline(never)]
     fn look_at(&mut self, state: Option<&Workspace>, event: &Event, limits: &GrowthLimits) -> Result<(), Refusal> {
         let unknown = self.unknown(state, event);
         for (at, kind) in KINDS.into_iter().enumerate().filter(|(at, _)| unknown[*at]) {

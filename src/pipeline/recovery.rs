@@ -216,6 +216,33 @@ pub(super) fn from_carry_over(journal: &mut Journal, retention_ms: i64) -> Resul
     Ok(replay)
 }
 
+/// Hands out what the rows after a position say, each with its own position and the moment of its admission, until that
+/// breaks off. `passed` hears the last position of each row.
+fn each_entry(
+    journal: &mut Journal,
+    after: u64,
+    mut take: impl FnMut(Entry, u64, Millis) -> ControlFlow<()>,
+    mut passed: impl FnMut(u64),
+) -> Result<(), RecoveryError> {
+    let mut fault = None;
+    journal.read(after, &mut |record| {
+        let (mut position, mut flow) = (record.first, ControlFlow::Continue(()));
+        let read = row::decode(record.body, |entry, admitted_at| {
+            if take(entry, position, admitted_at).is_break() {
+                flow = ControlFlow::Break(());
+            }
+            position += 1;
+        });
+        if let Err(damage) = read {
+            fault = Some(RecoveryError::Row { first: record.first, damage });
+            return ControlFlow::Break(());
+        }
+        passed(record.last());
+        flow
+    })?;
+    fault.map_or(Ok(()), Err)
+}
+
 fn failed(key: &[u8], damage: String) -> RecoveryError {
     RecoveryError::Carry { key: key.iter().map(|byte| format!("{byte:02x}")).collect(), damage }
 }
@@ -327,24 +354,19 @@ impl Replay {
         retention_ms: i64,
         tell: &mut dyn FnMut(u64),
     ) -> Result<Option<(WorkspaceSid, u64)>, RecoveryError> {
-        let (mut fault, mut forgotten) = (None, None);
-        journal.read(after, &mut |record| {
-            let mut position = record.first;
-            let read = row::decode(record.body, |entry, admitted_at| {
-                match entry {
-                    Entry::Event(event) => self.take(&event, position, admitted_at, retention_ms),
-                    Entry::Forget(workspace) => forgotten = Some((workspace, position)),
-                }
-                position += 1;
-            });
-            if let Err(damage) = read {
-                fault = Some(RecoveryError::Row { first: record.first, damage });
-                return ControlFlow::Break(());
+        let mut forgotten = None;
+        let take = |entry, position, admitted_at| match entry {
+            Entry::Event(event) => {
+                self.take(&event, position, admitted_at, retention_ms);
+                ControlFlow::Continue(())
             }
-            tell(record.last());
-            if forgotten.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        fault.map_or(Ok(forgotten), Err)
+            Entry::Forget(workspace) => {
+                forgotten = Some((workspace, position));
+                ControlFlow::Break(())
+            }
+        };
+        each_entry(journal, after, take, tell)?;
+        Ok(forgotten)
     }
 
     fn take(&mut self, event: &Event, position: u64, admitted_at: Millis, retention_ms: i64) {

@@ -62,7 +62,6 @@ impl Ends {
     }
 
     /// Nothing is known of the task's ends.
-    #[cold]
     pub fn remove(&mut self, task: TaskSid) {
         self.last.remove(&task);
         self.earlier.remove(&task);

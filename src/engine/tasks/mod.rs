@@ -141,7 +141,6 @@ impl Tasks {
         self.ends.close(task, end);
     }
 
-    #[inline]
     fn drop_life(&mut self, task: TaskSid) {
         let moment = self.clockwork.moment();
         if let Some(life) = self.lives.remove(&task) {
@@ -151,7 +150,6 @@ impl Tasks {
     }
 
     /// Tells the task's lives anew from all that was ever said of it: in the order of time no end comes too late.
-    #[cold]
     pub fn retell(&mut self, task: TaskSid, mut facts: Vec<Fact>, line: Millis) {
         self.drop_life(task);
         self.ends.remove(task);

@@ -49,18 +49,11 @@ fn bare(account: u8, workspace: u8, kind: EventKind) -> Event {
 
 fn task(task: u8, channel: &str, channel_sid: Option<u8>, status: TaskStatus) -> Option<Task> {
     Some(Task {
-        sid: TaskSid::from_bytes([task; 16]),
         date_created: Some(Millis(NOW)),
         status: Some(status),
-        priority: 0,
         channel_name: Some(channel.into()),
         channel_sid: channel_sid.map(|byte| ChannelSid::from_bytes([byte; 16])),
-        version: 0,
-        queue_sid: None,
-        queue_name: None,
-        queue_entered: None,
-        workflow_sid: None,
-        workflow_name: None,
+        ..Task::bare(TaskSid::from_bytes([task; 16]))
     })
 }
 

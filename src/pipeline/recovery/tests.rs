@@ -83,18 +83,10 @@ fn a_workspace_of_a_partition_that_was_ahead_takes_no_event_twice() {
 fn of_task(n: u8, hours_ago: i64, kind: EventKind, status: TaskStatus) -> Event {
     let at = NOW.minus(hours_ago * HOUR_MS);
     let task = Task {
-        sid: TaskSid::from_bytes([1; 16]),
         date_created: Some(at),
         status: Some(status),
-        priority: 0,
         channel_name: Some("voice".into()),
-        channel_sid: None,
-        version: 0,
-        queue_sid: None,
-        queue_name: None,
-        queue_entered: None,
-        workflow_sid: None,
-        workflow_name: None,
+        ..Task::bare(TaskSid::from_bytes([1; 16]))
     };
     Event { kind, at, task: Some(task), ..event(n, WorkspaceSid::from_bytes([1; 16])) }
 }

@@ -6,10 +6,10 @@
 
 use std::ops::ControlFlow;
 
-use super::{Journal, RecoveryError, Replay, Seal};
+use super::{Journal, RecoveryError, Replay, each_entry};
 use crate::engine::{Fact, Table, Workspace};
 use crate::event::{Event, Millis, TaskSid, WorkspaceSid};
-use crate::pipeline::row::{self, Entry};
+use crate::pipeline::row::Entry;
 
 /// The tasks whose lives an end came too late for.
 #[derive(Default)]
@@ -35,45 +35,29 @@ impl Torn {
         }
         let tasks = self.facts.len();
         tracing::info!(tasks, "the retention is shorter than it was: reading the journal again for lives of tasks");
-        let mut fault = None;
-        journal.read(after, &mut |record| {
-            let mut position = record.first;
-            let read = row::decode(record.body, |entry, _| {
-                match entry {
-                    Entry::Event(event) => self.take(
-                        &event,
-                        position,
-                        replay.seal,
-                        replay.workspaces.get(&event.workspace).map(Box::as_ref),
-                    ),
-                    Entry::Forget(workspace) => self.forget(workspace),
-                }
-                position += 1;
-            });
-            match read {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(damage) => {
-                    fault = Some(RecoveryError::Row { first: record.first, damage });
-                    ControlFlow::Break(())
-                }
+        let take = |entry, position, _| {
+            match entry {
+                Entry::Event(event) => self.take(&event, position, replay),
+                Entry::Forget(workspace) => self.forget(workspace),
             }
-        })?;
+            ControlFlow::Continue(())
+        };
+        each_entry(journal, after, take, |_| ())?;
         for ((workspace, task), facts) in self.facts.drain() {
             if let Some(state) = replay.workspaces.get_mut(&workspace) {
                 state.retell(task, facts);
             }
         }
-        fault.map_or(Ok(()), Err)
+        Ok(())
     }
 
-    fn take(&mut self, event: &Event, position: u64, seal: Option<Seal>, state: Option<&Workspace>) {
-        if seal.is_some_and(|seal| seal.covers(event, position)) {
-            return;
-        }
-        if let Some((task, fact)) = state.and_then(|state| state.fact_of(event))
-            && let Some(facts) = self.facts.get_mut(&(event.workspace, task))
+    fn take(&mut self, event: &Event, position: u64, replay: &Replay) {
+        if let Some(task) = &event.task
+            && let Some(facts) = self.facts.get_mut(&(event.workspace, task.sid))
+            && !replay.seal.is_some_and(|seal| seal.covers(event, position))
+            && let Some(state) = replay.workspaces.get(&event.workspace)
         {
-            facts.push(fact);
+            facts.extend(state.fact_of(event));
         }
     }
 

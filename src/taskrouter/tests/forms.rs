@@ -141,18 +141,12 @@ fn every_type_comes_through_every_form() {
         (Sid::from_bytes([1; 16]), Millis(1_700_000_000_123), Sid::from_bytes([2; 16]), Sid::from_bytes([3; 16]));
     for kind in EventKind::ALL {
         let task = Task {
-            sid: Sid::from_bytes([4; 16]),
             date_created: Some(Millis(1_600_000_000_000)),
             status: Some(TaskStatus::Pending),
             priority: -3,
             channel_name: Some("voice".into()),
-            channel_sid: None,
             version: 1,
-            queue_sid: None,
-            queue_name: None,
-            queue_entered: None,
-            workflow_sid: None,
-            workflow_name: None,
+            ..Task::bare(Sid::from_bytes([4; 16]))
         };
         let worker = Worker {
             sid: Sid::from_bytes([5; 16]),

@@ -12,8 +12,8 @@ use crate::engine::ChannelFilter;
 use crate::event::{Event, EventSid, HOUR_MS, Millis, WorkspaceSid};
 use crate::journal::{AppendError, Cause, Row};
 use crate::pipeline::{
-    Caller, Chore, Clock, GrowthLimits, IngestError, Ingested, Machine, Patience, Pipeline, Recovered, Refusal,
-    Settings, Slice, Step, Store,
+    Caller, Chore, Clock, Ephemeral, GrowthLimits, IngestError, Ingested, Machine, Patience, Pipeline, Recovered,
+    Refusal, Settings, Slice, Step, Store,
 };
 
 #[derive(Default)]
@@ -29,15 +29,15 @@ impl Clock for Hand {
     }
 }
 
-/// A store that keeps the number of events, and refuses them when told to.
+/// A store that refuses events when told to.
 struct Moody {
-    end: u64,
+    store: Ephemeral,
     refuses: Arc<AtomicBool>,
 }
 
 impl Store for Moody {
     fn end(&self) -> u64 {
-        self.end
+        self.store.end()
     }
 
     fn append(&mut self, rows: &[Row<'_>]) -> Result<u64, AppendError> {
@@ -45,18 +45,19 @@ impl Store for Moody {
             let source = std::io::ErrorKind::StorageFull.into();
             return Err(AppendError::Refused { cause: Cause::Io { doing: "append", source } });
         }
-        self.end += rows.iter().map(|row| u64::from(row.events)).sum::<u64>();
-        Ok(self.end)
+        self.store.append(rows)
     }
 
     fn probe(&mut self) -> Result<(), AppendError> {
-        Ok(())
+        self.store.probe()
     }
 
-    fn take_chore(&mut self, _chore: Chore) {}
+    fn take_chore(&mut self, chore: Chore) {
+        self.store.take_chore(chore);
+    }
 
-    fn do_slice(&mut self, _now: Millis, _uptime: Duration) -> Result<Slice, AppendError> {
-        Ok(Slice::default())
+    fn do_slice(&mut self, now: Millis, uptime: Duration) -> Result<Slice, AppendError> {
+        self.store.do_slice(now, uptime)
     }
 }
 
@@ -89,7 +90,7 @@ impl Rig {
             growth,
         };
         let (clock, refuses) = (Arc::new(Hand::default()), Arc::new(AtomicBool::new(false)));
-        let store = Box::new(Moody { end: 0, refuses: refuses.clone() });
+        let store = Box::new(Moody { store: Ephemeral::default(), refuses: refuses.clone() });
         let machine = Machine::new(settings, clock.clone(), store, recovered, Path::new(""), Pipeline::default());
         Rig { machine, clock, refuses, sent: 0 }
     }
